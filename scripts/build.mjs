@@ -1,0 +1,92 @@
+// Builds dist/: the bundled command line and library, the packed catalogue, the device profiles and the native addon.
+// usage: node scripts/build.mjs [--types]
+import { build } from 'esbuild'
+import { spawnSync } from 'node:child_process'
+import { copyFileSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import path from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)))
+const at = (...parts) => path.join(root, ...parts)
+const require = createRequire(import.meta.url)
+
+mkdirSync(at('dist', 'native'), { recursive: true })
+await bundle()
+packCatalogue()
+copyProfiles()
+buildAddon()
+if (process.argv.includes('--types')) emitTypes()
+
+async function bundle() {
+  const entries = { cli: 'src/program.ts', index: 'src/index.ts', pack: 'src/prm/pack.ts' }
+  const entryPoints = Object.fromEntries(
+    Object.entries(entries)
+      .filter(([, file]) => existsSync(at(file)))
+      .map(([name, file]) => [name, at(file)]),
+  )
+  await build({
+    entryPoints,
+    outdir: at('dist'),
+    bundle: true,
+    platform: 'node',
+    target: 'node20',
+    format: 'cjs',
+    minify: true,
+    keepNames: false,
+    legalComments: 'none',
+    define: { 'process.env.MLX5CTL_VERSION': JSON.stringify(require(at('package.json')).version) },
+    logLevel: 'warning',
+  })
+}
+
+function packCatalogue() {
+  const packer = at('dist', 'pack.js')
+  if (!existsSync(packer)) return console.error('build: no packer yet, catalogue skipped')
+  writeFileSync(at('dist', 'catalogue.bin'), require(packer).packDirectory(at('catalogue')))
+  rmSync(packer)
+}
+
+function copyProfiles() {
+  mkdirSync(at('dist', 'devices'), { recursive: true })
+  for (const file of readdirSync(at('fixtures', 'devices')).filter((name) => name.endsWith('.json')))
+    copyFileSync(at('fixtures', 'devices', file), at('dist', 'devices', file))
+}
+
+/** Without a compiler everything but real device nodes works, so its absence is told and is not a failure. */
+function buildAddon() {
+  const sources = readdirSync(at('native'))
+    .filter((name) => name.endsWith('.c'))
+    .map((name) => at('native', name))
+  if (sources.length === 0) return
+  const output = at('dist', 'native', 'mlx5ctl.node')
+  const compiler = process.env.CC || ['cc', 'gcc', 'clang'].find((name) => spawnSync(name, ['--version']).status === 0)
+  if (!compiler) {
+    rmSync(output, { force: true })
+    return console.error(
+      'build: no C compiler (cc, gcc or clang): the native addon is not built; real device nodes will not open',
+    )
+  }
+  const include = require('node-api-headers').include_dir
+  const flags = [
+    '-std=gnu11',
+    '-shared',
+    '-fPIC',
+    '-O2',
+    '-Wall',
+    '-Wextra',
+    '-Werror',
+    '-fvisibility=hidden',
+    '-pthread',
+  ]
+  const run = spawnSync(compiler, [...flags, `-I${include}`, '-o', output, ...sources], { stdio: 'inherit' })
+  if (run.status === 0) return
+  rmSync(output, { force: true })
+  console.error(`build: ${compiler} could not build the native addon; real device nodes will not open`)
+  process.exitCode = run.status === null ? 0 : 1
+}
+
+function emitTypes() {
+  const run = spawnSync('npx', ['tsc', '-p', 'tsconfig.types.json'], { cwd: root, stdio: 'inherit' })
+  if (run.status !== 0) process.exitCode = 1
+}
