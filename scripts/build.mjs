@@ -59,7 +59,7 @@ function buildAddon() {
     .filter((name) => name.endsWith('.c'))
     .map((name) => at('native', name))
   if (sources.length === 0) return
-  const output = at('dist', 'native', 'mlx5ctl.node')
+  const output = at('dist', 'native', `${process.platform}-${process.arch}.node`)
   const compiler = process.env.CC || ['cc', 'gcc', 'clang'].find((name) => spawnSync(name, ['--version']).status === 0)
   if (!compiler) {
     rmSync(output, { force: true })

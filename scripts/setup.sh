@@ -38,6 +38,7 @@ fi
 if [[ ${1:-} == --test ]]; then
   node scripts/build.mjs --types
   bash scripts/fetch-sources.sh .sources || say 'some kernel headers could not be fetched: the comparisons that need them are skipped'
+  bash scripts/fetch-nodes.sh .sources || say 'other versions of Node could not be fetched: the runs on them are skipped'
 else
   node scripts/build.mjs
 fi

@@ -1,0 +1,33 @@
+import { UsageError } from '../device/errors'
+import { insideVariable, runEmulated, type InsideOptions } from '../emulator/run'
+import type { Context, Result } from './types'
+
+const versions = ['v1', 'v2', 'v3', 'v4'] as const
+
+export async function run({ options, own, launcher }: Context, command: readonly string[]): Promise<Result> {
+  const uapi = versions.find((version) => version === (own.uapi ?? 'v4'))
+  if (uapi === undefined) throw new UsageError(`--uapi takes ${versions.join(', ')}`)
+  if (own.profile !== undefined && !Array.isArray(own.profile)) throw new UsageError('--profile takes a name')
+  const exitCode = await runEmulated({
+    profiles: (own.profile as string[] | undefined) ?? ['connectx6dx'],
+    uapi,
+    fault: options.fault,
+    stateFile: options.emuState,
+    logFile: typeof own.log === 'string' ? own.log : undefined,
+    command,
+    launcher,
+  })
+  return { data: null, text: () => '', exitCode }
+}
+
+/** The other side of run(): what it was started with inside the namespace, if it was. */
+export function insideOptions(): InsideOptions | undefined {
+  const text = process.env[insideVariable]
+  return text === undefined ? undefined : (JSON.parse(text) as InsideOptions)
+}
+
+/** Serves inside the namespace; ends the process. */
+export async function runInside(options: InsideOptions): Promise<void> {
+  const { serveInside } = await import('../emulator/inside')
+  await serveInside(options)
+}

@@ -1,0 +1,22 @@
+/** Options of every command, in the order of the help. */
+export const globalOptions: readonly (readonly [flags: string, description: string])[] = [
+  ['--format <format>', 'text, json or ndjson'],
+  ['-j, --json', 'the same as --format json'],
+  ['-o, --output <file>', 'write to a file, atomically'],
+  ['--raw', 'exact bytes instead of decoded ones'],
+  ['--hex', 'bytes with the fields they hold'],
+  ['--reserved', 'also show reserved fields that are not zero'],
+  ['--transport <name>', 'the door to take: mlx5ctl, fwctl or pci'],
+  ['--timeout <seconds>', 'stop sending commands after this time'],
+  ['--record <file>', 'write down all that is exchanged with the device'],
+  ['--dry-run', 'show what would be sent, send nothing'],
+  ['--allow-taint', 'allow fwctl scopes that taint the kernel'],
+  ['-y, --yes', 'answer yes to every question'],
+  ['--no-color', 'no colour (also: NO_COLOR)'],
+  ['-q, --quiet', 'no messages but errors'],
+  ['-v, --verbose', 'each command with scope, status and time on stderr'],
+  ['--dev-root <dir>', 'look for nodes here instead of /dev'],
+  ['--sysfs-root <dir>', 'look for devices here instead of /sys'],
+  ['--emu-state <file>', 'keep what is written to an emulated device'],
+  ['--fault <spec>', 'make an emulated device fail: errno=EIO@3, status=0x3, delay=200ms, unplug@2, short, eperm'],
+]

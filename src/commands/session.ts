@@ -1,0 +1,56 @@
+import { Device, type CommandEvent } from '../device/device'
+import { UsageError } from '../device/errors'
+import { openCatalogue, type Catalogue } from '../prm/catalogue'
+import { Codec } from '../prm/codec'
+import type { Transport, TransportKind } from '../transport/contract'
+import { openTransport } from '../transport/open'
+import type { Context } from './types'
+
+/** Catalogue and codec for commands without a device. */
+export function openFacts(): { catalogue: Catalogue; codec: Codec } {
+  const catalogue = openCatalogue()
+  return { catalogue, codec: new Codec(catalogue) }
+}
+
+/** Opens the device that the options describe, hands it on, and closes it whatever happens. */
+export async function withDevice<T>(context: Context, name: string, use: (device: Device) => Promise<T>): Promise<T> {
+  const { options } = context
+  const { catalogue, codec } = openFacts()
+  const transport = await open(context, name)
+  const device = new Device(transport, catalogue, codec, {
+    allowTaint: options.allowTaint,
+    signal: context.signal,
+    ...(options.timeout === undefined ? {} : { timeout: options.timeout * 1000 }),
+    ...(options.verbose ? { onCommand: (event) => context.note(eventText(event)) } : {}),
+  })
+  try {
+    return await use(device)
+  } finally {
+    await device.close()
+  }
+}
+
+async function open({ options }: Context, name: string): Promise<Transport> {
+  const isEmulated = name.startsWith('emu:')
+  if (!isEmulated && (options.fault !== undefined || options.emuState !== undefined))
+    throw new UsageError('--fault and --emu-state are for emulated devices (emu:..., emulate)')
+  return openTransport(name, {
+    transport: transportKind(options.transport),
+    devRoot: options.devRoot,
+    sysfsRoot: options.sysfsRoot,
+    stateFile: options.emuState,
+    fault: options.fault,
+    record: options.record,
+  })
+}
+
+function transportKind(text: string | undefined): TransportKind | undefined {
+  if (text === undefined || text === 'mlx5ctl' || text === 'fwctl' || text === 'pci') return text
+  throw new UsageError(`--transport ${text}: it is mlx5ctl, fwctl or pci`)
+}
+
+function eventText({ command, opMod, scope, status, milliseconds }: CommandEvent): string {
+  const scoped = scope === null ? '' : ` scope ${scope}`
+  const result = typeof status === 'number' ? `status 0x${status.toString(16)}` : status
+  return `${command.name} op_mod 0x${opMod.toString(16)}${scoped}: ${result}, ${milliseconds.toFixed(2)} ms`
+}

@@ -1,0 +1,120 @@
+import type { CommandEntry } from './types'
+
+const many = Number.POSITIVE_INFINITY
+
+/** Every command. Modules are loaded when they run. */
+export const commandTable: readonly CommandEntry[] = [
+  {
+    name: 'list',
+    arguments: '',
+    summary: 'every mlx5 function and the doors that are open',
+    description:
+      'Lists every mlx5 function with its PCI address, names, PSID and firmware where sysfs has them, and its doors: mlx5ctl, fwctl, pci. Nothing is opened. No device is an empty list and exit 0.',
+    options: [],
+    examples: ['mlx5ctl list', "mlx5ctl list -j | jq -r '.data.devices[].pci'"],
+    abilities: [],
+    takes: [0, 0],
+    load: () => import('./list'),
+  },
+  {
+    name: 'info',
+    arguments: 'DEVICE',
+    summary: 'the user context and what the device is',
+    description:
+      'Shows the user context that the driver gave this process, and model, PSID and firmware where they can be read.',
+    options: [],
+    examples: ['mlx5ctl info mlx5_core.ctl.0', 'mlx5ctl info 0000:03:00.0 -j', 'mlx5ctl info emu:connectx6dx'],
+    abilities: ['device'],
+    takes: [1, 1],
+    load: () => import('./info'),
+  },
+  {
+    name: 'cap',
+    arguments: 'DEVICE [TYPE...]',
+    summary: 'device capabilities, current or maximum',
+    description:
+      'Queries capability types by name or number; all of them by default. Types that the device does not know are named. With --raw one type, its 4096 bytes.',
+    options: [['--max', 'maximum instead of current values']],
+    examples: ['mlx5ctl cap fwctl0', 'mlx5ctl cap fwctl0 GENERAL DEBUG --max', 'mlx5ctl cap fwctl0 0x20 --hex'],
+    abilities: ['device', 'raw', 'hex', 'reserved', 'dry-run'],
+    takes: [1, many],
+    load: () => import('./cap'),
+  },
+  {
+    name: 'cmd',
+    arguments: 'list | show OPCODE | DEVICE OPCODE [FIELD=VALUE...]',
+    summary: 'any command of the PRM, by name and field',
+    description:
+      'list: every command. show: inbox, outbox and fwctl scope of one. Else the inbox is built from the fields given (names or unambiguous endings of them, elements as a.b[3].c; values decimal, 0x, 0b or names), sent, and the outbox decoded. The opcode and the uid are set by the tool and the driver.',
+    options: [
+      ['--in FILE', 'take the inbox from a file (raw bytes or any hex text; - is stdin); fields given change it'],
+      ['--out-length BYTES', 'ask for an outbox of this length, for lists at its end'],
+      ['--in-length BYTES', 'send an inbox of this length, for lists at its end'],
+    ],
+    examples: [
+      'mlx5ctl cmd list',
+      'mlx5ctl cmd show QUERY_VPORT_COUNTER',
+      'mlx5ctl cmd fwctl0 QUERY_HCA_CAP op_mod=1',
+      'mlx5ctl cmd mlx5_core.ctl.0 QUERY_MKEY mkey_index=0x1a2b -j',
+      'mlx5ctl cmd emu:connectx6dx ALLOC_PD --dry-run --hex',
+    ],
+    abilities: ['device', 'raw', 'hex', 'reserved', 'dry-run'],
+    takes: [1, many],
+    load: () => import('./cmd'),
+  },
+  {
+    name: 'decode',
+    arguments: 'LAYOUT [FILE]',
+    summary: 'decode bytes offline',
+    description:
+      'Decodes bytes from a file or stdin with a layout of the catalogue; "OPCODE in" and "OPCODE out" name layouts too, as QUERY_QP.in. Takes raw bytes, hex text, hexdump, xxd, the dumps of other tools and kernel logs.',
+    options: [],
+    examples: ['mlx5ctl decode query_issi_out dump.bin', 'xxd -p out.bin | mlx5ctl decode QUERY_ISSI.out -j'],
+    abilities: ['raw', 'hex', 'reserved'],
+    takes: [1, 2],
+    load: () => import('./decode'),
+  },
+  {
+    name: 'catalogue',
+    arguments: 'info | import HEADER...',
+    summary: 'what the tool knows, and from where',
+    description:
+      'info: sources and counts. import: adds kernel headers (mlx5_ifc.h and, where you have them, mlx5_ifc_fpga.h, device.h, driver.h) in front of the built-in catalogue, in $XDG_DATA_HOME/mlx5ctl/.',
+    options: [['--name NAME', 'name of the import; one of the same name is replaced (default: import)']],
+    examples: ['mlx5ctl catalogue info', 'mlx5ctl catalogue import ./include/linux/mlx5/*.h --name linux-next'],
+    abilities: [],
+    takes: [1, many],
+    load: () => import('./catalogue'),
+  },
+  {
+    name: 'emulate',
+    arguments: '-- COMMAND [ARGUMENT...]',
+    summary: 'run a command with emulated devices present',
+    description:
+      'Runs COMMAND in a private mount namespace with /dev/mlx5ctl-*, /dev/fwctl/* and their sysfs, as the drivers show them. Works as root, and without where /dev/fuse and user namespaces are open to users. The exit code is that of COMMAND.',
+    options: [
+      ['--profile NAME', 'a device of this profile; repeat it for several (default: connectx6dx)'],
+      ['--uapi VERSION', 'version of the mlx5ctl driver interface: v1, v2, v3 or v4 (default: v4)'],
+      ['--log FILE', 'append what the drivers see, one JSON record a line'],
+    ],
+    examples: [
+      'mlx5ctl emulate -- mlx5ctl info mlx5_core.ctl.0',
+      'mlx5ctl emulate --profile connectx6dx --profile connectx6dx -- mlx5ctl list',
+      'mlx5ctl emulate --fault unplug@3 -- ./your-test',
+    ],
+    abilities: [],
+    takes: [1, many],
+    load: () => import('./emulate'),
+  },
+  {
+    name: 'completion',
+    arguments: 'bash | zsh | fish',
+    summary: 'completions for a shell',
+    description: 'Prints completions for a shell.',
+    options: [],
+    examples: ['source <(mlx5ctl completion bash)', 'mlx5ctl completion fish >~/.config/fish/completions/mlx5ctl.fish'],
+    abilities: [],
+    takes: [1, 1],
+    load: () => import('./completion'),
+  },
+]

@@ -1,0 +1,81 @@
+import type { DeviceIdentity } from '../transport/contract'
+import type { Plain } from '../render/values'
+
+/** Options of every command, as cli.md lists them. */
+export interface GlobalOptions {
+  readonly format: 'text' | 'json' | 'ndjson'
+  readonly output?: string
+  readonly raw: boolean
+  readonly hex: boolean
+  readonly reserved: boolean
+  readonly transport?: string
+  /** Seconds. */
+  readonly timeout?: number
+  readonly record?: string
+  readonly dryRun: boolean
+  readonly allowTaint: boolean
+  readonly yes: boolean
+  readonly color: boolean
+  readonly quiet: boolean
+  readonly verbose: boolean
+  readonly devRoot?: string
+  readonly sysfsRoot?: string
+  readonly emuState?: string
+  readonly fault?: string
+}
+
+/** Global options that only some commands can heed; the others refuse them. */
+export type Ability = 'raw' | 'hex' | 'reserved' | 'dry-run' | 'device'
+
+/** What a command is run with. */
+export interface Context {
+  readonly options: GlobalOptions
+  /** Options of the command itself. */
+  readonly own: Readonly<Record<string, unknown>>
+  /** Columns of the terminal on stdout, 0 when it is none. */
+  readonly width: number
+  /** Path of the launcher. */
+  readonly launcher: string
+  readonly signal: AbortSignal
+  /** A message on stderr, unless --quiet. */
+  note(message: string): void
+  /** The table of all commands, for completions. */
+  readonly table: readonly CommandEntry[]
+}
+
+/** What a command gives back; the program renders it in the format that was asked for. */
+export interface Result {
+  readonly device?: DeviceIdentity | undefined
+  readonly data: unknown
+  /** Records of ndjson; without them it is the data. */
+  readonly records?: readonly unknown[]
+  readonly text: () => string | Promise<string>
+  /** Exact bytes, for --raw. */
+  readonly raw?: (() => Uint8Array) | undefined
+  /** For --hex. */
+  readonly hex?: (() => string) | undefined
+  readonly warnings?: readonly string[]
+  readonly partial?: boolean
+  /** Only `emulate` has one: that of the command it ran. Nothing is printed then. */
+  readonly exitCode?: number
+}
+
+export interface CommandModule {
+  run(context: Context, args: readonly string[]): Promise<Result>
+}
+
+/** One line of the command table, from which the program, its help, completions and the man page are made. */
+export interface CommandEntry {
+  readonly name: string
+  readonly arguments: string
+  readonly summary: string
+  readonly description: string
+  readonly options: readonly (readonly [flags: string, description: string])[]
+  readonly examples: readonly string[]
+  readonly abilities: readonly Ability[]
+  /** How many arguments it takes, at least and at most. */
+  readonly takes: readonly [number, number]
+  readonly load: () => Promise<CommandModule>
+}
+
+export type { Plain }

@@ -1,0 +1,63 @@
+import type { Command, CommandStatus } from '../prm/layout'
+
+/** The command was delivered, and firmware refused it. */
+export class FirmwareError extends Error {
+  readonly kind = 'firmware'
+  override readonly name = 'FirmwareError'
+  /** The outbox, whatever it holds besides status and syndrome. */
+  readonly outbox: Uint8Array
+  readonly opcode: string
+  readonly opMod: number
+  readonly status: number
+  readonly statusName: string
+  readonly syndrome: number
+  constructor(command: Command, opMod: number, outbox: Uint8Array, status: CommandStatus | undefined) {
+    const code = outbox[0] ?? 0
+    const syndrome = new DataView(outbox.buffer, outbox.byteOffset).getUint32(4)
+    const text = status?.text ?? 'unknown status'
+    super(
+      `${command.name}(${hex(command.opcode)}) op_mod(${hex(opMod)}) failed, status ${text}(${hex(code)}), syndrome ${hex(syndrome)}`,
+    )
+    this.outbox = outbox
+    this.opcode = command.name
+    this.opMod = opMod
+    this.status = code
+    this.statusName = status?.name ?? 'UNKNOWN'
+    this.syndrome = syndrome
+  }
+}
+
+/** Stopped between two commands, by a signal. */
+export class Interrupted extends Error {
+  readonly kind = 'interrupted'
+  override readonly name = 'Interrupted'
+  constructor(readonly signal: string) {
+    super(`interrupted by ${signal}`)
+  }
+}
+
+/** What was asked for is not what this device, door or command can do. */
+export class Unsupported extends Error {
+  readonly kind = 'unsupported'
+  override readonly name = 'Unsupported'
+  constructor(
+    message: string,
+    readonly hint?: string,
+  ) {
+    super(message)
+  }
+}
+
+/** Words on the command line that do not go together. */
+export class UsageError extends Error {
+  readonly kind = 'usage'
+  override readonly name = 'UsageError'
+  constructor(
+    message: string,
+    readonly hint?: string,
+  ) {
+    super(message)
+  }
+}
+
+const hex = (value: number): string => `0x${value.toString(16)}`

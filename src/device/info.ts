@@ -1,0 +1,89 @@
+import type { Struct } from '../prm/codec'
+import type { UserContext } from '../transport/contract'
+import type { Device } from './device'
+
+export interface DeviceInfo {
+  readonly context: UserContext
+  readonly model?: string
+  readonly psid?: string
+  readonly firmware?: string
+  /** Why something is not known. */
+  readonly warnings: readonly string[]
+}
+
+/** Bits of UCTX CAP. */
+export const uctxCapNames: readonly [bit: number, name: string][] = [
+  [1, 'RAW_TX'],
+  [2, 'INTERNAL_DEVICE_RESOURCES'],
+  [4, 'TOOLS_RESOURCES'],
+]
+
+/** By PCI device id. */
+const models: Readonly<Record<number, string>> = {
+  0x1013: 'ConnectX-4',
+  0x1014: 'ConnectX-4 VF',
+  0x1015: 'ConnectX-4 Lx',
+  0x1016: 'ConnectX-4 Lx VF',
+  0x1017: 'ConnectX-5',
+  0x1018: 'ConnectX-5 VF',
+  0x1019: 'ConnectX-5 Ex',
+  0x101a: 'ConnectX-5 Ex VF',
+  0x101b: 'ConnectX-6',
+  0x101c: 'ConnectX-6 VF',
+  0x101d: 'ConnectX-6 Dx',
+  0x101e: 'ConnectX Family mlx5Gen VF',
+  0x101f: 'ConnectX-6 Lx',
+  0x1021: 'ConnectX-7',
+  0x1023: 'ConnectX-8',
+  0xa2d2: 'BlueField',
+  0xa2d6: 'BlueField-2',
+  0xa2dc: 'BlueField-3',
+}
+
+/** The user context, and what else can be read. Only the context can fail it. */
+export async function deviceInfo(device: Device): Promise<DeviceInfo> {
+  const context = await device.identify()
+  const { deviceId } = device.identity
+  const model = deviceId === undefined ? undefined : models[deviceId]
+  const warnings: string[] = []
+  const attempt = async <T>(what: string, work: () => Promise<T>): Promise<T | undefined> => {
+    try {
+      return await work()
+    } catch (error) {
+      if ((error as { kind?: string }).kind === 'interrupted') throw error
+      warnings.push(`${what} cannot be read: ${(error as Error).message}`)
+      return undefined
+    }
+  }
+  const psid = await attempt('the PSID', () => queryPsid(device))
+  const firmware = await attempt('the firmware version', () => queryFirmware(device))
+  return {
+    context,
+    ...(model === undefined ? {} : { model }),
+    ...(psid === undefined ? {} : { psid }),
+    ...(firmware === undefined ? {} : { firmware }),
+    warnings,
+  }
+}
+
+/** QUERY_ADAPTER passes fwctl at its lowest scope. */
+async function queryPsid(device: Device): Promise<string> {
+  const { values } = await device.command('QUERY_ADAPTER')
+  const bytes = (values.query_adapter_struct as Struct).vsd_contd_psid as number[]
+  return Buffer.from(bytes).toString('latin1').replace(/\0.*$/s, '')
+}
+
+/** Register MGIR: the extended version fields. */
+async function queryFirmware(device: Device): Promise<string> {
+  const register = device.catalogue.register('MGIR')
+  const layout = register.layout ?? 'mgir_reg'
+  const length = device.codec.sizeBytes(layout)
+  const { outbox } = await device.command(
+    'ACCESS_REG',
+    { op_mod: 1, register_id: register.id, register_data: new Array<number>(length / 4).fill(0) },
+    { outboxLength: 16 + length },
+  )
+  const version = device.codec.decode(layout, outbox.subarray(16)).fw_info as Struct
+  const [major, minor, sub] = [version.extended_major, version.extended_minor, version.extended_sub_minor].map(Number)
+  return `${major}.${minor}.${String(sub).padStart(4, '0')}`
+}

@@ -1,0 +1,75 @@
+import { ValueError } from '../prm/errors'
+import { parseInteger } from '../prm/value-text'
+
+/** What goes wrong with one command. */
+export interface Fault {
+  readonly errno?: string
+  readonly status?: number
+  /** Milliseconds. */
+  readonly delay?: number
+  readonly unplug?: boolean
+  readonly short?: boolean
+}
+
+interface Rule extends Fault {
+  /** Counted from 1; undefined for every command. */
+  readonly at: number | undefined
+}
+
+const GRAMMAR =
+  'a comma-separated list of errno=NAME@N, status=CODE@N, delay=TIME@N (ms or s), unplug@N, short@N, eperm; without @N it is every command'
+
+/**
+ * Faults on request: `errno=EIO@3,delay=200ms`. Commands are counted from 1, over all handles of a device.
+ * @throws ValueError with the grammar
+ */
+export class Faults {
+  private readonly rules: readonly Rule[]
+  /** Every open and ioctl is refused with EPERM, as where the kernel is locked down. */
+  readonly eperm: boolean
+  private count = 0
+  unplugged = false
+
+  constructor(spec = '') {
+    const parts = spec.split(',').filter((part) => part !== '')
+    this.eperm = parts.includes('eperm')
+    this.rules = parts.filter((part) => part !== 'eperm').map(parseRule)
+  }
+
+  /** The next command's faults; the rule that says less about when yields to the one that says more. */
+  next(): Fault {
+    this.count++
+    const rules = this.rules.filter((rule) => rule.at === undefined || rule.at === this.count)
+    const fault: Fault = Object.assign({}, ...rules.sort((a, b) => (a.at ?? 0) - (b.at ?? 0))) as Fault
+    if (fault.unplug === true) this.unplugged = true
+    return fault
+  }
+}
+
+function parseRule(text: string): Rule {
+  const match = /^(errno|status|delay|unplug|short)(?:=([^@]+))?(?:@(\d+))?$/.exec(text)
+  const [, kind, value, at] = match ?? []
+  if (kind === undefined || at === '0') throw wrong(text)
+  const when = { at: at === undefined ? undefined : Number(at) }
+  if (kind === 'unplug' || kind === 'short') {
+    if (value !== undefined) throw wrong(text)
+    return { ...when, [kind]: true }
+  }
+  if (value === undefined) throw wrong(text)
+  if (kind === 'errno') {
+    if (!/^E[A-Z0-9]+$/.test(value)) throw wrong(text)
+    return { ...when, errno: value }
+  }
+  if (kind === 'status') {
+    const code = parseInteger(value)
+    if (code === undefined || code > 255n) throw wrong(text)
+    return { ...when, status: Number(code) }
+  }
+  const time = /^(\d+)(ms|s)$/.exec(value)
+  if (time === null) throw wrong(text)
+  return { ...when, delay: Number(time[1]) * (time[2] === 's' ? 1000 : 1) }
+}
+
+function wrong(text: string): ValueError {
+  return new ValueError('--fault', `${text} is not understood; it takes ${GRAMMAR}`)
+}

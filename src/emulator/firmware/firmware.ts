@@ -1,0 +1,146 @@
+import type { Catalogue } from '../../prm/catalogue'
+import type { Codec, Struct } from '../../prm/codec'
+import type { Command } from '../../prm/layout'
+import type { Profile } from '../profile'
+import { queryCapabilities } from './capabilities'
+import { ObjectTable, type HostMemory, type LeakCounts } from './objects'
+import { objectCommands } from './object-commands'
+import { Refusal, Status, syndrome } from './refusal'
+import { RegisterFile } from './registers'
+import { encodeValues, numberOf } from './values'
+
+/** What a command's handler is given. */
+export interface Request {
+  readonly command: Command
+  readonly uid: number
+  readonly opMod: number
+  readonly inbox: Uint8Array
+  /** The inbox decoded by its layout; empty where there is none. */
+  readonly values: Struct
+  readonly outboxLength: number
+}
+
+/** What it gives back: values for the outbox layout, or the bytes behind the 16-byte header. */
+export type Answer = Struct | Uint8Array
+
+export type Handler = (firmware: Firmware, request: Request) => Answer
+
+const HEADER = 16
+
+/**
+ * The firmware of one emulated function: a synchronous function from inbox to outbox, with state. It knows what the profile
+ * says, keeps objects by the uid that made them, and refuses as firmware does, with a status and a syndrome.
+ */
+export class Firmware {
+  readonly objects = new ObjectTable()
+  readonly registers: RegisterFile
+
+  constructor(
+    readonly profile: Profile,
+    readonly catalogue: Catalogue,
+    readonly codec: Codec,
+  ) {
+    this.registers = new RegisterFile(profile, catalogue, codec)
+  }
+
+  /** CREATE_UCTX; 0 when there is none left. */
+  createContext(): number {
+    return this.objects.createContext()
+  }
+
+  /** DESTROY_UCTX: all that the context made goes with it. Returns how much that was. */
+  destroyContext(uid: number): LeakCounts {
+    return this.objects.destroyContext(uid)
+  }
+
+  /** CREATE_UMEM, as the driver sends it. @throws Refusal */
+  createUmem(uid: number, memory: HostMemory, address: bigint, length: number): number {
+    return this.objects.createUmem(uid, { memory, address, length })
+  }
+
+  /** DESTROY_UMEM, as the driver sends it. @throws Refusal */
+  destroyUmem(uid: number, id: number): void {
+    this.objects.destroyUmem(uid, id)
+  }
+
+  /** The outbox, of exactly `outboxLength` bytes. The inbox has at least 16 bytes. */
+  execute(inbox: Uint8Array, outboxLength: number): Uint8Array {
+    const view = new DataView(inbox.buffer, inbox.byteOffset, inbox.length)
+    const opcode = view.getUint16(0)
+    try {
+      return this.answer(opcode, view.getUint16(2), view.getUint16(6), inbox, outboxLength)
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error
+      return refused(error.status, syndrome(opcode, error.message), outboxLength)
+    }
+  }
+
+  private answer(opcode: number, uid: number, opMod: number, inbox: Uint8Array, outboxLength: number): Uint8Array {
+    const command = this.catalogue.findCommand(opcode)
+    const handler = command === undefined ? undefined : this.handler(command)
+    if (command === undefined || handler === undefined) throw new Refusal(Status.BAD_OP, 'opcode')
+    const { inbox: inLayout, outbox: outLayout } = command
+    if (inLayout !== undefined && inbox.length < this.codec.sizeBytes(inLayout))
+      throw new Refusal(Status.BAD_INP_LEN, 'inbox too short')
+    if (outLayout !== undefined && outboxLength < this.codec.sizeBytes(outLayout))
+      throw new Refusal(Status.BAD_OUTP_LEN, 'outbox too short')
+    const values = inLayout === undefined ? {} : this.codec.decode(inLayout, inbox, { partial: true })
+    const answer = handler(this, { command, uid, opMod, inbox, values, outboxLength })
+    return this.outbox(outLayout, answer, outboxLength)
+  }
+
+  private handler(command: Command): Handler | undefined {
+    const own = handlers[command.name]
+    if (own !== undefined) return own
+    const fixed = this.profile.answers[command.name]
+    return fixed === undefined ? undefined : fixedAnswer
+  }
+
+  private outbox(layout: string | undefined, answer: Answer, length: number): Uint8Array {
+    const bytes = new Uint8Array(length)
+    const body = answer instanceof Uint8Array ? answer : undefined
+    if (body !== undefined) bytes.set(body.subarray(0, length - HEADER), HEADER)
+    else if (layout !== undefined) bytes.set(this.codec.encode(layout, answer as Struct).subarray(0, length))
+    return bytes
+  }
+}
+
+const handlers: Readonly<Record<string, Handler | undefined>> = {
+  ...objectCommands,
+  QUERY_HCA_CAP: queryCapabilities,
+  NOP: () => ({}),
+  ACCESS_REG: accessRegister,
+  ACCESS_REGISTER_USER: accessRegister,
+  SET_ISSI: (_, { values }) => {
+    if (numberOf(values, 'current_issi') !== 1) throw new Refusal(Status.BAD_PARAM, 'issi')
+    return {}
+  },
+}
+
+/** One answer whatever was asked; what the profile does not list under vports and functions is not there. */
+function fixedAnswer(firmware: Firmware, { command, values, opMod }: Request): Answer {
+  if (opMod !== 0 && command.name !== 'QUERY_PAGES') throw new Refusal(Status.BAD_PARAM, 'op_mod')
+  if (numberOf(values, 'other_vport') === 1 || numberOf(values, 'vport_number') !== 0)
+    throw new Refusal(Status.BAD_INDEX, 'vport_number')
+  if (command.outbox === undefined) return {}
+  const outbox = encodeValues(firmware.codec, command.outbox, firmware.profile.answers[command.name] ?? {})
+  return firmware.codec.decode(command.outbox, outbox)
+}
+
+/** op_mod 0 writes, 1 reads; the register's image begins at byte 16 in both directions. */
+function accessRegister(firmware: Firmware, { opMod, inbox, values, outboxLength }: Request): Answer {
+  if (opMod > 1) throw new Refusal(Status.BAD_PARAM, 'op_mod')
+  const id = numberOf(values, 'register_id')
+  const image = inbox.subarray(HEADER)
+  if (id === CORE_DUMP) return firmware.objects.coreDump(firmware.codec, image, outboxLength - HEADER)
+  return firmware.registers.access(id, opMod === 1 ? 'read' : 'write', image, outboxLength - HEADER)
+}
+
+const CORE_DUMP = 0x402e
+
+function refused(status: number, code: number, length: number): Uint8Array {
+  const bytes = new Uint8Array(length)
+  bytes[0] = status
+  new DataView(bytes.buffer).setUint32(4, code)
+  return bytes
+}

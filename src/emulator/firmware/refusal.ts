@@ -1,0 +1,31 @@
+/** Command status codes that the model gives (include/linux/mlx5/device.h 7.2). */
+export const Status = {
+  OK: 0,
+  BAD_OP: 0x2,
+  BAD_PARAM: 0x3,
+  BAD_RES: 0x5,
+  RES_BUSY: 0x6,
+  LIM: 0x8,
+  BAD_RES_STATE: 0x9,
+  BAD_INDEX: 0xa,
+  NO_RES: 0xf,
+  BAD_INP_LEN: 0x50,
+  BAD_OUTP_LEN: 0x51,
+} as const
+
+/** Firmware refuses: a status, and a reason from which the syndrome is made. */
+export class Refusal extends Error {
+  constructor(
+    readonly status: number,
+    reason: string,
+  ) {
+    super(reason)
+  }
+}
+
+/** A stable 24-bit syndrome that is not zero, as firmware gives one to each place that refuses. */
+export function syndrome(opcode: number, reason: string): number {
+  let hash = 0x811c9dc5 ^ opcode
+  for (const char of reason) hash = Math.imul(hash ^ (char.codePointAt(0) ?? 0), 0x01000193) >>> 0
+  return (hash & 0xffffff) | 1
+}

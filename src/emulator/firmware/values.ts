@@ -1,0 +1,39 @@
+import type { Codec, Struct, Value } from '../../prm/codec'
+import type { Values } from '../profile'
+
+/** Encodes a profile's values by field names. */
+export function encodeValues(codec: Codec, layout: string, values: Values): Uint8Array {
+  const bytes = new Uint8Array(codec.sizeBytes(layout))
+  applyValues(codec, layout, bytes, values)
+  return bytes
+}
+
+/** Sets the given fields and no others. Texts in byte arrays are NUL padded. */
+export function applyValues(codec: Codec, layout: string, bytes: Uint8Array, values: Values, path = ''): void {
+  for (const [name, value] of Object.entries(values)) {
+    const where = path === '' ? name : `${path}.${name}`
+    if (Array.isArray(value))
+      value.forEach((one: unknown, index) => put(codec, layout, bytes, `${where}[${index}]`, one))
+    else put(codec, layout, bytes, where, value)
+  }
+}
+
+function put(codec: Codec, layout: string, bytes: Uint8Array, path: string, value: unknown): void {
+  if (typeof value === 'object' && value !== null) return applyValues(codec, layout, bytes, value as Values, path)
+  const ref = codec.resolve(layout, path)
+  if (typeof value === 'string' && ref.whole && typeof ref.member.count === 'number') {
+    const text = Buffer.alloc(ref.member.count)
+    text.write(value, 'latin1')
+    for (const [index, byte] of text.entries()) codec.set(layout, bytes, `${ref.path}[${index}]`, byte)
+  } else if (typeof value === 'string' && ref.width > 64 && !/^0x/.test(value)) {
+    const text = new Uint8Array(Math.ceil(ref.width / 8))
+    text.set(Buffer.from(value, 'latin1').subarray(0, text.length))
+    codec.set(layout, bytes, path, text)
+  } else codec.set(layout, bytes, path, codec.parse(ref, String(value)))
+}
+
+/** A member of decoded values that is a number, 0 when it is absent. */
+export function numberOf(values: Struct, name: string): number {
+  const value: Value | undefined = values[name]
+  return typeof value === 'number' || typeof value === 'bigint' ? Number(value) : 0
+}

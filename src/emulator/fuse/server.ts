@@ -1,0 +1,277 @@
+import { read, writeSync } from 'node:fs'
+import { constants } from 'node:os'
+import { Errno } from '../caller'
+import { modeOf, type Node, type Opened, type Tree } from './tree'
+
+/** Operations of the FUSE protocol (include/uapi/linux/fuse.h, protocol 7.31). */
+const op = {
+  LOOKUP: 1,
+  FORGET: 2,
+  GETATTR: 3,
+  SETATTR: 4,
+  READLINK: 5,
+  OPEN: 14,
+  READ: 15,
+  STATFS: 17,
+  RELEASE: 18,
+  FLUSH: 25,
+  INIT: 26,
+  OPENDIR: 27,
+  READDIR: 28,
+  RELEASEDIR: 29,
+  ACCESS: 34,
+  INTERRUPT: 36,
+  DESTROY: 38,
+  IOCTL: 39,
+  BATCH_FORGET: 42,
+} as const
+
+const IN_HEADER = 40
+const OUT_HEADER = 16
+const MAX_WRITE = 1 << 20
+const FOPEN_DIRECT_IO = 1
+const FOREVER = 3600n
+
+interface Request {
+  readonly opcode: number
+  readonly unique: Buffer
+  readonly node: Node | undefined
+  readonly pid: number
+  readonly body: Buffer
+}
+
+/**
+ * Serves a tree over an open /dev/fuse. Everything is answered at once but ioctls, which may wait; so no client can hold up
+ * another. Ends when the file system is unmounted.
+ */
+export class FuseServer {
+  private readonly buffer = Buffer.allocUnsafeSlow(MAX_WRITE + 4096)
+  private readonly opened = new Map<bigint, Opened>()
+  private nextHandle = 1n
+
+  constructor(
+    private readonly fd: number,
+    private readonly tree: Tree,
+  ) {}
+
+  /** Resolves when the file system is gone. */
+  serve(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const next = (): void => {
+        read(this.fd, this.buffer, 0, this.buffer.length, null, (error, length) => {
+          if (error?.code === 'EINTR' || error?.code === 'ENOENT' || error?.code === 'EAGAIN') return next()
+          if (error?.code === 'ENODEV') return resolve()
+          if (error) return reject(error)
+          this.receive(this.buffer.subarray(0, length))
+          next()
+        })
+      }
+      next()
+    })
+  }
+
+  /** Releases what clients left open: called when no client is left. */
+  releaseAll(): void {
+    for (const file of this.opened.values()) file.release?.()
+    this.opened.clear()
+  }
+
+  private receive(packet: Buffer): void {
+    const request: Request = {
+      opcode: packet.readUInt32LE(4),
+      unique: Buffer.from(packet.subarray(8, 16)),
+      node: this.tree.node(packet.readBigUInt64LE(16)),
+      pid: packet.readUInt32LE(32),
+      body: packet.subarray(IN_HEADER),
+    }
+    try {
+      this.dispatch(request)
+    } catch (error) {
+      this.fail(request, error)
+    }
+  }
+
+  private dispatch(request: Request): void {
+    const { opcode, node, body } = request
+    switch (opcode) {
+      case op.FORGET:
+      case op.BATCH_FORGET:
+      case op.INTERRUPT:
+        return
+      case op.INIT:
+        return this.reply(request, initReply(body))
+      case op.LOOKUP:
+        return this.reply(request, entryReply(this.child(node, body)))
+      case op.GETATTR:
+      case op.SETATTR:
+        return this.reply(request, attrReply(present(node)))
+      case op.READLINK:
+        return this.reply(request, Buffer.from(node?.kind === 'link' ? node.target : ''))
+      case op.OPEN:
+        return this.reply(request, this.open(present(node), request.pid))
+      case op.OPENDIR:
+        return this.reply(request, Buffer.alloc(16))
+      case op.READ:
+        return this.reply(request, readFile(present(node), body))
+      case op.READDIR:
+        return this.reply(request, readDirectory(present(node), body))
+      case op.IOCTL:
+        return this.ioctl(request)
+      case op.RELEASE:
+        return this.release(request)
+      case op.STATFS:
+        return this.reply(request, Buffer.alloc(80))
+      case op.RELEASEDIR:
+      case op.FLUSH:
+      case op.ACCESS:
+      case op.DESTROY:
+        return this.reply(request)
+      default:
+        throw new Errno('ENOSYS')
+    }
+  }
+
+  private child(node: Node | undefined, body: Buffer): Node {
+    const name = body.subarray(0, body.indexOf(0)).toString('utf8')
+    const child = node?.kind === 'directory' ? node.children.get(name) : undefined
+    if (child === undefined) throw new Errno('ENOENT')
+    return child
+  }
+
+  private open(node: Node, pid: number): Buffer {
+    const reply = Buffer.alloc(16)
+    if (node.kind === 'device') {
+      const handle = this.nextHandle++
+      this.opened.set(handle, node.open(pid))
+      reply.writeBigUInt64LE(handle, 0)
+    }
+    reply.writeUInt32LE(FOPEN_DIRECT_IO, 8)
+    return reply
+  }
+
+  private ioctl(request: Request): void {
+    const { body, pid } = request
+    const file = this.opened.get(body.readBigUInt64LE(0))
+    if (file?.ioctl === undefined) throw new Errno('ENOTTY')
+    const inLength = body.readUInt32LE(24)
+    const outLength = body.readUInt32LE(28)
+    const input = Uint8Array.from(body.subarray(32, 32 + inLength))
+    file.ioctl(pid, body.readUInt32LE(12), body.readBigUInt64LE(16), input).then(
+      (output) => {
+        const data = Buffer.alloc(outLength)
+        data.set((output ?? new Uint8Array(0)).subarray(0, outLength))
+        this.reply(request, Buffer.alloc(16), data)
+      },
+      (error: unknown) => this.fail(request, error),
+    )
+  }
+
+  private release(request: Request): void {
+    const handle = request.body.readBigUInt64LE(0)
+    this.opened.get(handle)?.release?.()
+    this.opened.delete(handle)
+    this.reply(request)
+  }
+
+  /** A caller that is gone by now cannot be answered, which is no concern of ours. */
+  private reply({ unique }: Request, ...parts: Buffer[]): void {
+    this.write(unique, 0, parts)
+  }
+
+  private fail({ unique }: Request, error: unknown): void {
+    if (!(error instanceof Errno)) process.stderr.write(`mlx5ctl emulate: ${String(error)}\n`)
+    const name = error instanceof Errno ? error.errno : 'EIO'
+    const numbers: Readonly<Record<string, number | undefined>> = constants.errno
+    this.write(unique, -(numbers[name] ?? more[name] ?? constants.errno.EIO), [])
+  }
+
+  private write(unique: Buffer, error: number, parts: Buffer[]): void {
+    const header = Buffer.alloc(OUT_HEADER)
+    header.writeUInt32LE(
+      parts.reduce((sum, part) => sum + part.length, OUT_HEADER),
+      0,
+    )
+    header.writeInt32LE(error, 4)
+    unique.copy(header, 8)
+    try {
+      writeSync(this.fd, Buffer.concat([header, ...parts]))
+    } catch (failed) {
+      const { code } = failed as NodeJS.ErrnoException
+      if (code !== 'ENOENT' && code !== 'ENODEV') throw failed
+    }
+  }
+}
+
+/** Linux errnos that os.constants lacks. */
+const more: Readonly<Record<string, number>> = { EBADR: 53, EREMOTEIO: 121 }
+
+function present(node: Node | undefined): Node {
+  if (node === undefined) throw new Errno('ENOENT')
+  return node
+}
+
+function initReply(body: Buffer): Buffer {
+  const reply = Buffer.alloc(64)
+  reply.writeUInt32LE(7, 0)
+  reply.writeUInt32LE(31, 4)
+  reply.writeUInt32LE(body.readUInt32LE(8), 8)
+  reply.writeUInt16LE(16, 16)
+  reply.writeUInt16LE(12, 18)
+  reply.writeUInt32LE(MAX_WRITE, 20)
+  reply.writeUInt32LE(1, 24)
+  return reply
+}
+
+function writeAttr(node: Node, into: Buffer, at: number): void {
+  const size =
+    node.kind === 'file' ? Math.max(node.contents.length, 4096) : node.kind === 'link' ? node.target.length : 0
+  into.writeBigUInt64LE(node.id, at)
+  into.writeBigUInt64LE(BigInt(size), at + 8)
+  into.writeUInt32LE(modeOf(node), at + 60)
+  into.writeUInt32LE(node.kind === 'directory' ? 2 : 1, at + 64)
+  into.writeUInt32LE(4096, at + 80)
+}
+
+function entryReply(node: Node): Buffer {
+  const reply = Buffer.alloc(128)
+  reply.writeBigUInt64LE(node.id, 0)
+  reply.writeBigUInt64LE(FOREVER, 16)
+  reply.writeBigUInt64LE(FOREVER, 24)
+  writeAttr(node, reply, 40)
+  return reply
+}
+
+function attrReply(node: Node): Buffer {
+  const reply = Buffer.alloc(104)
+  reply.writeBigUInt64LE(FOREVER, 0)
+  writeAttr(node, reply, 16)
+  return reply
+}
+
+function readFile(node: Node, body: Buffer): Buffer {
+  if (node.kind !== 'file') throw new Errno('EINVAL')
+  const offset = Number(body.readBigUInt64LE(8))
+  return node.contents.subarray(offset, offset + body.readUInt32LE(16))
+}
+
+function readDirectory(node: Node, body: Buffer): Buffer {
+  if (node.kind !== 'directory') throw new Errno('ENOTDIR')
+  const first = Number(body.readBigUInt64LE(8))
+  const room = body.readUInt32LE(16)
+  const parts: Buffer[] = []
+  let used = 0
+  for (const [index, [name, child]] of [...node.children].entries()) {
+    if (index < first) continue
+    const bytes = Buffer.from(name)
+    const entry = Buffer.alloc((24 + bytes.length + 7) & ~7)
+    if (used + entry.length > room) break
+    entry.writeBigUInt64LE(child.id, 0)
+    entry.writeBigUInt64LE(BigInt(index + 1), 8)
+    entry.writeUInt32LE(bytes.length, 16)
+    entry.writeUInt32LE(modeOf(child) >>> 12, 20)
+    bytes.copy(entry, 24)
+    parts.push(entry)
+    used += entry.length
+  }
+  return Buffer.concat(parts)
+}

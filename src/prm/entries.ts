@@ -1,0 +1,201 @@
+import { MalformedData } from './errors'
+import type {
+  CapabilityType,
+  Command,
+  CommandScope,
+  CommandStatus,
+  Enumeration,
+  Field,
+  GeneralObject,
+  Layout,
+  Register,
+} from './layout'
+
+/** All that a catalogue holds. */
+export interface Entries {
+  readonly layouts: Layout[]
+  readonly enumerations: Enumeration[]
+  readonly commands: Command[]
+  readonly registers: Register[]
+  readonly capabilities: CapabilityType[]
+  readonly objects: GeneralObject[]
+  readonly statuses: CommandStatus[]
+}
+
+export type EntryKind = keyof Entries
+
+/** File of each kind in catalogue/, in the order of the packed file. */
+export const entryKinds: readonly EntryKind[] = [
+  'layouts',
+  'enumerations',
+  'commands',
+  'registers',
+  'capabilities',
+  'objects',
+  'statuses',
+]
+
+export function emptyEntries(): Entries {
+  return { layouts: [], enumerations: [], commands: [], registers: [], capabilities: [], objects: [], statuses: [] }
+}
+
+/** One line of JSON for each entry: what stands in catalogue/*.jsonl, and in the slices of a packed file. */
+export const writeLine: { [K in EntryKind]: (entry: Entries[K][number]) => string } = {
+  layouts: ({ name, kind, bits, fields }) =>
+    JSON.stringify({ layout: name, ...(kind === 'union' ? { union: true } : {}), bits, fields: fields.map(packField) }),
+  enumerations: ({ name, values }) => JSON.stringify({ enum: name, values: packValues(values) }),
+  commands: ({ name, opcode, inbox, outbox, scope, note }) =>
+    JSON.stringify({ command: name, opcode, in: inbox, out: outbox, scope, note }),
+  registers: ({ name, id, layout }) => JSON.stringify({ register: name, id, layout }),
+  capabilities: ({ name, type, layout }) => JSON.stringify({ capability: name, type, layout }),
+  objects: ({ name, type, layout }) => JSON.stringify({ object: name, type, layout }),
+  statuses: ({ name, code, text }) => JSON.stringify({ status: name, code, text }),
+}
+
+/** @throws MalformedData when a line is not an entry of its kind; `where` names file and line */
+export const readLine: { [K in EntryKind]: (line: string, where: string) => Entries[K][number] } = {
+  layouts: (line, where) => {
+    const raw = object(line, where)
+    const { fields } = raw
+    if (!Array.isArray(fields)) throw new MalformedData(where, 'has no fields')
+    const kind = raw.union === true ? 'union' : 'struct'
+    return { name: text(raw.layout, where), kind, bits: integer(raw.bits, where), fields: unpackFields(fields, where) }
+  },
+  enumerations: (line, where) => {
+    const raw = object(line, where)
+    if (!isObject(raw.values)) throw new MalformedData(where, 'has no values')
+    const values: Record<string, number | bigint> = Object.create(null) as Record<string, never>
+    for (const [name, value] of Object.entries(raw.values)) values[name] = unpackValue(value, where)
+    return { name: text(raw.enum, where), values }
+  },
+  commands: (line, where) => {
+    const raw = object(line, where)
+    return {
+      name: text(raw.command, where),
+      opcode: integer(raw.opcode, where),
+      ...optional('inbox', raw.in, where),
+      ...optional('outbox', raw.out, where),
+      scope: unpackScope(raw.scope, where),
+      ...optional('note', raw.note, where),
+    }
+  },
+  registers: (line, where) => {
+    const raw = object(line, where)
+    return { name: text(raw.register, where), id: integer(raw.id, where), ...optional('layout', raw.layout, where) }
+  },
+  capabilities: (line, where) => {
+    const raw = object(line, where)
+    return {
+      name: text(raw.capability, where),
+      type: integer(raw.type, where),
+      ...optional('layout', raw.layout, where),
+    }
+  },
+  objects: (line, where) => {
+    const raw = object(line, where)
+    return { name: text(raw.object, where), type: integer(raw.type, where), ...optional('layout', raw.layout, where) }
+  },
+  statuses: (line, where) => {
+    const raw = object(line, where)
+    return { name: text(raw.status, where), code: integer(raw.code, where), text: text(raw.text, where) }
+  },
+}
+
+/** Names under which an entry is found; the number in the second place, where it has one. */
+export function keysOf(kind: EntryKind, entry: Entries[EntryKind][number]): { name: string; number?: number } {
+  if (kind === 'commands') return { name: entry.name, number: (entry as Command).opcode }
+  if (kind === 'registers') return { name: entry.name, number: (entry as Register).id }
+  if (kind === 'capabilities' || kind === 'objects') return { name: entry.name, number: (entry as CapabilityType).type }
+  if (kind === 'statuses') return { name: entry.name, number: (entry as CommandStatus).code }
+  return { name: entry.name }
+}
+
+type PackedField = [string, number, number] | [string, number, number, Record<string, unknown>]
+
+/** [name, offset, width] and, where there is more: {n: count or null, stride, of: layout, enum, access}. */
+function packField({ name, offset, width, array, layout, enum: enumeration, access }: Field): PackedField {
+  const more: Record<string, unknown> = {}
+  if (array !== undefined) more.n = array.count
+  if (array !== undefined && array.stride !== width) more.stride = array.stride
+  if (layout !== undefined) more.of = layout
+  if (enumeration !== undefined) more.enum = enumeration
+  if (access !== undefined) more.access = access
+  return Object.keys(more).length === 0 ? [name, offset, width] : [name, offset, width, more]
+}
+
+function unpackFields(fields: readonly unknown[], where: string): Field[] {
+  return fields.map((packed) => {
+    if (!Array.isArray(packed)) throw new MalformedData(where, 'has a field that is none')
+    const [name, offset, width, more] = packed as unknown[]
+    const base = { name: text(name, where), offset: integer(offset, where), width: integer(width, where) }
+    return isObject(more) ? { ...base, ...unpackMore(more, base.width, where) } : base
+  })
+}
+
+function unpackMore(more: Record<string, unknown>, width: number, where: string): Partial<Field> {
+  const stride = more.stride === undefined ? width : integer(more.stride, where)
+  const count = more.n === null || more.n === undefined ? null : integer(more.n, where)
+  const access = more.access
+  if (access !== undefined && !isAccess(access)) throw new MalformedData(where, 'has an unknown access')
+  return {
+    ...(more.n === undefined ? {} : { array: { count, stride } }),
+    ...optional('layout', more.of, where),
+    ...optional('enum', more.enum, where),
+    ...(access === undefined ? {} : { access }),
+  }
+}
+
+function packValues(values: Enumeration['values']): Record<string, number | string> {
+  return Object.fromEntries(
+    Object.entries(values).map(([name, value]) => [
+      name,
+      typeof value === 'bigint' ? `0x${value.toString(16)}` : value,
+    ]),
+  )
+}
+
+function unpackValue(value: unknown, where: string): number | bigint {
+  if (typeof value === 'string' && /^0x[0-9a-f]{1,16}$/.test(value)) return BigInt(value)
+  return integer(value, where)
+}
+
+function unpackScope(scope: unknown, where: string): CommandScope {
+  if (scope === null || scope === 0 || scope === 1 || scope === 2 || scope === 3) return scope
+  if (isObject(scope)) {
+    const read = unpackScope(scope.read, where)
+    const write = unpackScope(scope.write, where)
+    if (typeof read === 'number' && typeof write === 'number') return { read, write }
+  }
+  throw new MalformedData(where, 'has no possible scope')
+}
+
+function optional<K extends string>(key: K, value: unknown, where: string): { [P in K]?: string } {
+  return value === undefined ? {} : ({ [key]: text(value, where) } as { [P in K]: string })
+}
+
+function object(line: string, where: string): Record<string, unknown> {
+  let value: unknown
+  try {
+    value = JSON.parse(line)
+  } catch (error) {
+    throw new MalformedData(where, `is no JSON: ${(error as Error).message}`)
+  }
+  if (!isObject(value)) throw new MalformedData(where, 'is no JSON object')
+  return value
+}
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+
+const isAccess = (value: unknown): value is NonNullable<Field['access']> =>
+  typeof value === 'string' && ['RO', 'RW', 'WO', 'INDEX', 'OP'].includes(value)
+
+function text(value: unknown, where: string): string {
+  if (typeof value !== 'string') throw new MalformedData(where, 'lacks a name')
+  return value
+}
+
+function integer(value: unknown, where: string): number {
+  if (typeof value !== 'number' || !Number.isSafeInteger(value)) throw new MalformedData(where, 'lacks a number')
+  return value
+}

@@ -1,0 +1,178 @@
+import { readFileSync, readdirSync, readlinkSync, realpathSync } from 'node:fs'
+import path from 'node:path'
+
+/** A way into a function. */
+export interface Door {
+  readonly transport: 'mlx5ctl' | 'fwctl' | 'pci'
+  readonly node: string
+}
+
+/** One mlx5 function (PF, VF or SF) and all the names it goes by. */
+export interface DeviceEntry {
+  readonly pci?: string
+  readonly auxiliary?: string
+  readonly rdma: readonly string[]
+  readonly net: readonly string[]
+  readonly vendorId?: number
+  readonly deviceId?: number
+  readonly driver?: string
+  /** As the RDMA device tells them, without opening anything. */
+  readonly firmware?: string
+  readonly psid?: string
+  /** Best first. */
+  readonly doors: readonly Door[]
+}
+
+export interface Roots {
+  readonly devRoot?: string | undefined
+  readonly sysfsRoot?: string | undefined
+}
+
+const BDF = /^[0-9a-f]{4,}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$/
+const VENDOR_MELLANOX = 0x15b3
+
+/**
+ * Every mlx5 function, by PCI address, then by name. What cannot be read is left out, never an error: entries come and go
+ * while this looks.
+ */
+export function listDevices({ devRoot = '/dev', sysfsRoot = '/sys' }: Roots = {}): DeviceEntry[] {
+  const sysfs = new Sysfs(sysfsRoot)
+  const found = new Map<string, Draft>()
+  const draft = (key: string): Draft => {
+    const known = found.get(key)
+    if (known !== undefined) return known
+    const fresh: Draft = { pci: sysfs.pciOf(key), auxiliary: undefined, doors: [] }
+    found.set(key, fresh)
+    return fresh
+  }
+  for (const bdf of sysfs.list('bus/pci/devices')) if (sysfs.isMlx5(bdf)) draft(bdf)
+  for (const name of entries(devRoot)
+    .filter((entry) => entry.startsWith('mlx5ctl-'))
+    .sort(byNumber)) {
+    const auxiliary = name.slice('mlx5ctl-'.length)
+    const parent = draft(sysfs.parentOfAuxiliary(auxiliary) ?? auxiliary)
+    parent.auxiliary ??= auxiliary
+    parent.doors.push({ transport: 'mlx5ctl', node: path.join(devRoot, name) })
+  }
+  for (const name of fwctlNames(devRoot, sysfs)) {
+    const parent = sysfs.deviceOf(`class/fwctl/${name}`)
+    if (parent !== undefined && BDF.test(parent) && !sysfs.isMlx5(parent)) continue
+    draft(parent ?? name).doors.push({ transport: 'fwctl', node: path.join(devRoot, 'fwctl', name) })
+  }
+  return [...found.values()].map((entry) => finish(entry, sysfs)).sort(byAddress)
+}
+
+interface Draft {
+  readonly pci: string | undefined
+  auxiliary: string | undefined
+  readonly doors: Door[]
+}
+
+function finish({ pci, auxiliary, doors }: Draft, sysfs: Sysfs): DeviceEntry {
+  const folder = pci === undefined ? undefined : `bus/pci/devices/${pci}`
+  const vendorId = folder === undefined ? undefined : sysfs.number(`${folder}/vendor`)
+  const deviceId = folder === undefined ? undefined : sysfs.number(`${folder}/device`)
+  const driver = folder === undefined ? undefined : sysfs.linkName(`${folder}/driver`)
+  const rdma = folder === undefined ? [] : sysfs.list(`${folder}/infiniband`).sort(byNumber)
+  const told = (name: string): string | undefined =>
+    folder === undefined || rdma[0] === undefined ? undefined : sysfs.text(`${folder}/infiniband/${rdma[0]}/${name}`)
+  const firmware = told('fw_ver')
+  const psid = told('board_id')
+  return {
+    ...(pci === undefined ? {} : { pci }),
+    ...(auxiliary === undefined ? {} : { auxiliary }),
+    rdma,
+    net: folder === undefined ? [] : sysfs.list(`${folder}/net`).sort(byNumber),
+    ...(vendorId === undefined ? {} : { vendorId }),
+    ...(deviceId === undefined ? {} : { deviceId }),
+    ...(driver === undefined ? {} : { driver }),
+    ...(firmware === undefined ? {} : { firmware }),
+    ...(psid === undefined ? {} : { psid }),
+    doors: pci === undefined ? doors : [...doors, { transport: 'pci', node: pci }],
+  }
+}
+
+function fwctlNames(devRoot: string, sysfs: Sysfs): string[] {
+  const names = new Set(entries(path.join(devRoot, 'fwctl')))
+  return [...names].filter((name) => /^fwctl\d+$/.test(name) && sysfs.mayBeMlx5(`class/fwctl/${name}`)).sort(byNumber)
+}
+
+class Sysfs {
+  constructor(private readonly root: string) {}
+
+  list(folder: string): string[] {
+    return entries(path.join(this.root, folder))
+  }
+
+  text(file: string): string | undefined {
+    try {
+      const text = readFileSync(path.join(this.root, file), 'utf8').trim()
+      return text === '' ? undefined : text
+    } catch {
+      return undefined
+    }
+  }
+
+  number(file: string): number | undefined {
+    const value = Number(this.text(file) ?? Number.NaN)
+    return Number.isSafeInteger(value) ? value : undefined
+  }
+
+  linkName(link: string): string | undefined {
+    try {
+      return path.basename(readlinkSync(path.join(this.root, link)))
+    } catch {
+      return undefined
+    }
+  }
+
+  isMlx5(bdf: string): boolean {
+    const folder = `bus/pci/devices/${bdf}`
+    return this.number(`${folder}/vendor`) === VENDOR_MELLANOX && this.linkName(`${folder}/driver`) === 'mlx5_core'
+  }
+
+  /** False only when sysfs says that it is another's. */
+  mayBeMlx5(entry: string): boolean {
+    const driver = this.linkName(`${entry}/device/driver`)
+    return driver === undefined || driver === 'mlx5_core'
+  }
+
+  /** Name of the device a class entry belongs to: a PCI address, or an SF. */
+  deviceOf(entry: string): string | undefined {
+    try {
+      return path.basename(realpathSync(path.join(this.root, entry, 'device')))
+    } catch {
+      return undefined
+    }
+  }
+
+  /** The function an auxiliary device belongs to; before V4 of the driver there is no link but the path itself. */
+  parentOfAuxiliary(name: string): string | undefined {
+    try {
+      return path.basename(path.dirname(realpathSync(path.join(this.root, 'bus/auxiliary/devices', name))))
+    } catch {
+      return undefined
+    }
+  }
+
+  pciOf(name: string): string | undefined {
+    return BDF.test(name) ? name : undefined
+  }
+}
+
+function entries(folder: string): string[] {
+  try {
+    return readdirSync(folder)
+  } catch {
+    return []
+  }
+}
+
+function byNumber(a: string, b: string): number {
+  return a.localeCompare(b, 'en', { numeric: true })
+}
+
+function byAddress(a: DeviceEntry, b: DeviceEntry): number {
+  const key = (entry: DeviceEntry): string => entry.pci ?? `~${entry.auxiliary ?? entry.doors[0]?.node ?? ''}`
+  return byNumber(key(a), key(b))
+}

@@ -1,0 +1,124 @@
+import { existsSync } from 'node:fs'
+import path from 'node:path'
+import { type DeviceIdentity, OpenError, type Transport, type TransportKind } from './contract'
+import { type DeviceEntry, type Door, listDevices, type Roots } from './discover'
+
+export { listDevices }
+
+export interface OpenOptions extends Roots {
+  /** Only this door. */
+  readonly transport?: TransportKind | undefined
+  /** State file of an emulated device. */
+  readonly stateFile?: string | undefined
+  /** Faults of an emulated device. */
+  readonly fault?: string | undefined
+  /** File to write a recording to. */
+  readonly record?: string | undefined
+}
+
+/**
+ * Opens a device by any of its names: a node, a number, a PCI address, an RDMA or network name, emu:PROFILE, replay:FILE.
+ * A real name never falls back to the emulator.
+ * @throws OpenError that lists what was looked for and what there is
+ */
+export async function openTransport(name: string, options: OpenOptions = {}): Promise<Transport> {
+  const transport = await openNamed(name, options)
+  if (options.record === undefined) return transport
+  const { recordTransport } = await import('./recording')
+  return recordTransport(transport, options.record)
+}
+
+async function openNamed(name: string, options: OpenOptions): Promise<Transport> {
+  const [scheme, rest] = splitScheme(name)
+  if (scheme === 'emu') {
+    const { openEmulated } = await import('../emulator/in-process')
+    return openEmulated(rest, options)
+  }
+  if (scheme === 'replay') {
+    const { openReplay } = await import('./recording')
+    return openReplay(rest)
+  }
+  const entries = listDevices(options)
+  const { entry, doors } = findDoors(name, entries, options)
+  const wanted = options.transport === undefined ? doors : doors.filter((door) => door.transport === options.transport)
+  const [door] = wanted
+  if (door === undefined) throw notFound(name, entries, options)
+  return openDoor(door, identity(door, entry), options)
+}
+
+async function openDoor(door: Door, device: DeviceIdentity, options: OpenOptions): Promise<Transport> {
+  const where = options.sysfsRoot === undefined ? {} : { sysfsRoot: options.sysfsRoot }
+  if (door.transport === 'mlx5ctl') return (await import('./mlx5ctl')).openMlx5ctl(device, where)
+  if (door.transport === 'fwctl') return (await import('./fwctl')).openFwctl(device, where)
+  throw new OpenError(`${door.node} has no open door but PCI config space, which this version cannot use yet`, 'open', {
+    hint: 'load the mlx5ctl driver, or a kernel with fwctl (modprobe mlx5_fwctl, Linux 6.15 and newer)',
+  })
+}
+
+function splitScheme(name: string): [string, string] {
+  const match = /^(emu|replay):(.*)$/s.exec(name)
+  return match === null ? ['', name] : [match[1] ?? '', match[2] ?? '']
+}
+
+interface Found {
+  readonly entry: DeviceEntry | undefined
+  readonly doors: readonly Door[]
+}
+
+function findDoors(name: string, entries: readonly DeviceEntry[], options: OpenOptions): Found {
+  const nodes = nodeCandidates(name, options.devRoot ?? '/dev')
+  for (const node of nodes) {
+    const entry = entries.find((candidate) => candidate.doors.some((door) => door.node === node.node))
+    if (entry !== undefined || existsSync(node.node)) return { entry, doors: [node] }
+  }
+  const lower = name.toLowerCase()
+  const entry = entries.find(
+    ({ pci, rdma, net }) => pci === lower || pci === `0000:${lower}` || rdma.includes(name) || net.includes(name),
+  )
+  return { entry, doors: entry?.doors ?? [] }
+}
+
+/** Nodes that a name can mean, best first. */
+function nodeCandidates(name: string, devRoot: string): Door[] {
+  const misc = (auxiliary: string): Door => ({ transport: 'mlx5ctl', node: path.join(devRoot, `mlx5ctl-${auxiliary}`) })
+  const fwctl = (own: string): Door => ({ transport: 'fwctl', node: path.join(devRoot, 'fwctl', own) })
+  if (name.includes('/')) {
+    const base = path.basename(name)
+    if (base.startsWith('mlx5ctl-')) return [{ transport: 'mlx5ctl', node: name }]
+    return /^fwctl\d+$/.test(base) ? [{ transport: 'fwctl', node: name }] : []
+  }
+  if (/^\d+$/.test(name)) return [misc(`mlx5_core.ctl.${name}`), fwctl(`fwctl${name}`)]
+  if (/^fwctl\d+$/.test(name)) return [fwctl(name)]
+  if (name.startsWith('mlx5ctl-')) return [misc(name.slice('mlx5ctl-'.length))]
+  return /^mlx5_core\.ctl\.\d+$/.test(name) ? [misc(name)] : []
+}
+
+function identity(door: Door, entry: DeviceEntry | undefined): DeviceIdentity {
+  const { transport, node } = door
+  if (entry === undefined) return { transport, node, rdma: [], net: [] }
+  const names = Object.entries(entry).filter(([key]) => !['doors', 'firmware', 'psid'].includes(key))
+  return { ...(Object.fromEntries(names) as Pick<DeviceEntry, 'rdma' | 'net'>), transport, node }
+}
+
+function notFound(name: string, entries: readonly DeviceEntry[], options: OpenOptions): OpenError {
+  const looked = [...nodeCandidates(name, options.devRoot ?? '/dev').map((door) => door.node)]
+  if (!name.includes('/')) looked.push('PCI addresses', 'RDMA names', 'network names')
+  const there = entries.flatMap(({ pci, doors, rdma, net }) => [
+    pci,
+    ...doors.map((door) => path.basename(door.node)),
+    ...rdma,
+    ...net,
+  ])
+  const unique = [...new Set(there.filter((one) => one !== undefined))]
+  const which = options.transport === undefined ? name : `${name} through ${options.transport}`
+  return new OpenError(
+    `there is no device ${which}; looked for ${looked.join(', ')}; there ${unique.length === 0 ? 'is none' : `are ${unique.join(', ')}`}`,
+    'not-found',
+    {
+      hint:
+        entries.length === 0
+          ? 'is mlx5_core loaded? emu:connectx6dx is a device to try the tool with'
+          : 'mlx5ctl list shows them',
+    },
+  )
+}

@@ -1,0 +1,31 @@
+import { spawnSync } from 'node:child_process'
+import path from 'node:path'
+
+/** The launcher of the built program. */
+export const bin = path.resolve(__dirname, '../../bin/mlx5ctl.js')
+
+export interface Outcome {
+  readonly status: number | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+/** Runs the built program; never throws for an exit code. */
+export function mlx5ctl(...argv: string[]): Outcome {
+  return run(process.execPath, [bin, ...argv])
+}
+
+/** Runs a shell script inside `mlx5ctl emulate`, where the name `mlx5ctl` is the built program. */
+export function emulated(script: string, ...options: string[]): Outcome {
+  return mlx5ctl('emulate', ...options, '--', 'bash', '-c', script)
+}
+
+function run(file: string, argv: string[]): Outcome {
+  const { status, stdout, stderr, error } = spawnSync(file, argv, {
+    encoding: 'utf8',
+    maxBuffer: 1 << 28,
+    timeout: 100_000,
+  })
+  if (error !== undefined) throw error
+  return { status, stdout, stderr }
+}
