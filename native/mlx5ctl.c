@@ -35,7 +35,7 @@ struct region {
 	size_t length;
 	napi_ref buffer;
 	unsigned int pins;
-	bool mapped, buffer_alive, handle_alive;
+	bool mapped, buffer_alive, handle_alive, released;
 };
 
 /* One ioctl under way. */
@@ -212,7 +212,7 @@ static napi_value memory_pin(napi_env env, napi_callback_info info)
 
 	if (!region)
 		return NULL;
-	if (!region->mapped || !region->buffer_alive)
+	if (region->released || !region->buffer_alive)
 		return fail(env, "the memory has been released");
 	region->pins++;
 	return NULL;
@@ -241,6 +241,7 @@ static napi_value memory_release(napi_env env, napi_callback_info info)
 		return NULL;
 	if (region->pins > 0)
 		return fail(env, "the memory is pinned: it is registered with a device");
+	region->released = true;
 	if (region->buffer)
 		CHECK(napi_get_reference_value(env, region->buffer, &buffer));
 	if (buffer)

@@ -173,8 +173,6 @@ function buildInbox({ own }: Context, codec: Codec, command: Command, assignment
 
 function assign(codec: Codec, command: Command, inbox: Uint8Array, assignment: string): void {
   const [path, text] = split(assignment)
-  if (path === 'opcode' || path === 'uid')
-    throw new UsageError(`${path} is set by the ${path === 'uid' ? 'driver' : 'command'}`)
   if (command.inbox === undefined) {
     if (path !== 'op_mod')
       throw new UsageError(`${command.name} has no known inbox layout: only op_mod can be named, or give --in FILE`)
@@ -198,7 +196,10 @@ function needed(codec: Codec, command: Command, assignments: readonly string[]):
 function split(assignment: string): [string, string] {
   const cut = assignment.indexOf('=')
   if (cut <= 0) throw new UsageError(`${assignment}: fields are given as FIELD=VALUE`)
-  return [assignment.slice(0, cut), assignment.slice(cut + 1)]
+  const path = assignment.slice(0, cut)
+  if (path === 'opcode' || path === 'uid')
+    throw new UsageError(`${path} is set by the ${path === 'uid' ? 'driver' : 'command'}`)
+  return [path, assignment.slice(cut + 1)]
 }
 
 function readInbox(file: string): Uint8Array {

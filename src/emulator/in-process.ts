@@ -72,6 +72,7 @@ class EmulatedTransport implements Transport {
         throw new RangeError('inbox and outbox have at least 16 bytes')
       if (inbox.length > LIMIT || outboxLength > LIMIT)
         throw emulatedError('EMSGSIZE', 'the mailbox is longer than 2 MiB')
+      if (this.faults.eperm) throw emulatedError('EPERM', 'a fault that was asked for')
       const { delay, errno, status, short } = this.faults.next()
       if (delay !== undefined) await new Promise((resolve) => setTimeout(resolve, delay))
       if (this.faults.unplugged) throw emulatedError('ENODEV', 'the device is gone (a fault that was asked for)')

@@ -50,7 +50,10 @@ export class RecordingError extends Error {
 /** Passes everything through and writes it down. */
 export async function recordTransport(transport: Transport, file: string): Promise<Transport> {
   const fd = openSync(file, 'w', 0o600)
-  const line = (record: Header | Exchange): void => void writeSync(fd, `${JSON.stringify(record)}\n`)
+  let closed = false
+  const line = (record: Header | Exchange): void => {
+    if (!closed) writeSync(fd, `${JSON.stringify(record)}\n`)
+  }
   line({ 'mlx5ctl-recording': VERSION, device: transport.device, context: await transport.identify() })
   const recording: Transport = {
     device: transport.device,
@@ -77,7 +80,6 @@ export async function recordTransport(transport: Transport, file: string): Promi
     ...(transport.registers === undefined ? {} : { registers: transport.registers }),
     ...(transport.crSpace === undefined ? {} : { crSpace: transport.crSpace }),
   }
-  let closed = false
   return recording
 }
 

@@ -68,9 +68,12 @@ function random(): number {
 /** Named scalar fields of up to 64 bits in types that C can name; the macros want whole dwords. */
 function trialsOf(layout: Layout, files: readonly { text: string }[]): Trial[] {
   const tag = `mlx5_ifc_${layout.name}_bits`
-  if (layout.bits % 32 !== 0 || !files.some(({ text }) => new RegExp(`^struct\\s+${tag}\\s*\\{`, 'm').test(text))) return []
+  if (layout.bits % 32 !== 0 || !files.some(({ text }) => new RegExp(`^struct\\s+${tag}\\s*\\{`, 'm').test(text)))
+    return []
   return layout.fields
-    .filter((field) => field.name !== '' && field.layout === undefined && field.array === undefined && !isReserved(field))
+    .filter(
+      (field) => field.name !== '' && field.layout === undefined && field.array === undefined && !isReserved(field),
+    )
     .filter(({ width }) => width <= 32 || width === 64)
     .map((field) => ({
       layout,
@@ -101,7 +104,8 @@ function runProgram(files: readonly { name: string; text: string }[], trials: re
     const chunks: string[][] = []
     cases.forEach((text, index) => (chunks[Math.floor(index / 400)] ??= []).push(text))
     const functions = chunks.map(
-      (chunk, index) => `static u64 part${index}(int i, u8 *b, u64 v) { u64 g = 0; switch (i) { ${chunk.join('\n')} } return g; }`,
+      (chunk, index) =>
+        `static u64 part${index}(int i, u8 *b, u64 v) { u64 g = 0; switch (i) { ${chunk.join('\n')} } return g; }`,
     )
     const calls = chunks.map((_, index) => `case ${index}: g = part${index}(i, b, v); break;`)
     writeFileSync(

@@ -15,7 +15,8 @@ for (const { series, atLeast } of [
   { series: '7.2.', atLeast: 15_500 },
 ]) {
   const folder = newest(`linux-headers-${series}`)
-  const missing = folder === undefined ? `no headers of Linux ${series}x (scripts/fetch-sources.sh)` : missingProgram('gcc')
+  const missing =
+    folder === undefined ? `no headers of Linux ${series}x (scripts/fetch-sources.sh)` : missingProgram('gcc')
   describeUnless(missing, `layouts of Linux ${series}x against gcc`, () => {
     test('every sizeof and every offsetof agrees', () => {
       const checks = checksOf(folder ?? '')
