@@ -11,6 +11,34 @@ const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)))
 const at = (...parts) => path.join(root, ...parts)
 const require = createRequire(import.meta.url)
 
+/** commander starts executables for sub-commands, which there are none of here; loading what that needs costs milliseconds. */
+const withoutChildProcess = {
+  name: 'commander-without-child-process',
+  setup(esbuild) {
+    esbuild.onResolve({ filter: /^node:child_process$/ }, ({ importer }) =>
+      importer.includes('commander') ? { path: 'child-process', namespace: 'empty' } : undefined,
+    )
+    esbuild.onLoad({ filter: /.*/, namespace: 'empty' }, () => ({ contents: 'module.exports = {}' }))
+  },
+}
+
+/** Packages that few runs need lie in files of their own: what is in the bundle is compiled at every start. */
+const lazyPackages = Object.fromEntries(
+  ['cli-table3', 'cli-progress', 'chalk'].map((name) => [
+    name,
+    `node_modules/${name}/${require(at('node_modules', name, 'package.json')).main ?? 'source/index.js'}`,
+  ]),
+)
+const apart = {
+  name: 'packages-apart',
+  setup(esbuild) {
+    esbuild.onResolve({ filter: new RegExp(`^(?:${Object.keys(lazyPackages).join('|')})$`) }, ({ path: name }) => ({
+      path: `./${name}.js`,
+      external: true,
+    }))
+  },
+}
+
 mkdirSync(at('dist', 'native'), { recursive: true })
 await bundle()
 packCatalogue()
@@ -19,12 +47,8 @@ buildAddon()
 if (process.argv.includes('--types')) emitTypes()
 
 async function bundle() {
-  const entries = { cli: 'src/program.ts', index: 'src/index.ts', pack: 'src/prm/pack.ts' }
-  const entryPoints = Object.fromEntries(
-    Object.entries(entries)
-      .filter(([, file]) => existsSync(at(file)))
-      .map(([name, file]) => [name, at(file)]),
-  )
+  const entries = { cli: 'src/program.ts', index: 'src/index.ts', pack: 'src/prm/pack.ts', ...lazyPackages }
+  const entryPoints = Object.fromEntries(Object.entries(entries).map(([name, file]) => [name, at(file)]))
   await build({
     entryPoints,
     outdir: at('dist'),
@@ -37,6 +61,7 @@ async function bundle() {
     legalComments: 'none',
     define: { 'process.env.MLX5CTL_VERSION': JSON.stringify(require(at('package.json')).version) },
     logLevel: 'warning',
+    plugins: [withoutChildProcess, apart],
   })
 }
 

@@ -4,6 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 npm run --silent lint
+node scripts/docs.mjs --check
 
 status=0
 node scripts/catalogue.mjs --check || status=$?

@@ -24,7 +24,7 @@ export interface Addon {
 }
 
 /** The addon cannot be had; the message says what is missing and what to do. */
-export class AddonMissing extends Error {
+class AddonMissing extends Error {
   override readonly name = 'AddonMissing'
   readonly kind = 'open'
   readonly hint: string

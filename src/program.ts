@@ -1,8 +1,10 @@
+import { fstatSync } from 'node:fs'
 import { Command, CommanderError, Help } from 'commander'
 import { globalOptions } from './commands/global-options'
 import { commandTable } from './commands/table'
 import type { Ability, CommandEntry, Context, GlobalOptions, Result } from './commands/types'
 import { Interrupted, UsageError } from './device/errors'
+import { colours } from './render/colour'
 import { describeError, envelope, type Envelope, type ErrorDescription } from './render/envelope'
 import { writeAll, writeFileAtomically } from './render/output'
 import { hexString } from './render/values'
@@ -29,12 +31,17 @@ const EXIT_PARTIAL = 8
 const EXIT_SIGTERM = 143
 const EXIT_PIPE = 141
 
+/** Device number of /dev/null. */
+const DEV_NULL = 0x103
+
 /** Where a program writes; tests have their own. */
 export interface Streams {
   stdout(text: string | Uint8Array): void
   stderr(text: string): void
   /** Columns of the terminal on stdout, 0 when it is none. */
   readonly width: number
+  /** Whether messages go to a terminal. */
+  readonly messagesOnTerminal: () => boolean
   readonly launcher: string
 }
 
@@ -43,7 +50,8 @@ export async function main(argv: readonly string[]): Promise<void> {
   const streams: Streams = {
     stdout: (text) => writeAll(1, text),
     stderr: (text) => writeAll(2, text),
-    width: process.stdout.isTTY ? process.stdout.columns : 0,
+    width: terminalWidth(),
+    messagesOnTerminal: () => process.stderr.isTTY,
     launcher: argv[1] ?? '',
   }
   try {
@@ -51,6 +59,16 @@ export async function main(argv: readonly string[]): Promise<void> {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EPIPE') throw error
     process.exitCode = EXIT_PIPE
+  }
+}
+
+/** The stream object of stdout is made only for what may be a terminal: making it costs milliseconds. */
+function terminalWidth(): number {
+  try {
+    const { rdev } = fstatSync(1)
+    return rdev !== 0 && rdev !== DEV_NULL && process.stdout.isTTY ? process.stdout.columns : 0
+  } catch {
+    return 0
   }
 }
 
@@ -72,7 +90,7 @@ export async function runProgram(words: readonly string[], streams: Streams): Pr
     return await execute(called, streams, interruption.signal)
   } catch (error) {
     if (error instanceof CommanderError && error.exitCode === 0) return 0
-    return fail(
+    return await fail(
       error,
       { format: called?.options.format ?? asked, called, verbose: called?.options.verbose ?? false },
       streams,
@@ -226,7 +244,8 @@ async function execute(called: Called, streams: Streams, signal: AbortSignal): P
   }
   const module = await entry.load()
   const { width, launcher } = streams
-  const context: Context = { options, own, width, launcher, signal, note, table: commandTable }
+  const interactive = (): boolean => !options.quiet && streams.messagesOnTerminal()
+  const context: Context = { options, own, width, launcher, signal, note, interactive, table: commandTable }
   const result = await module.run(context, args)
   if (result.exitCode !== undefined) return result.exitCode
   const output = await format(called, result)
@@ -302,7 +321,7 @@ interface Failure {
 }
 
 /** Every failure is one sentence on stderr, and under JSON one document on stdout as well. */
-function fail(error: unknown, { format: how, called, verbose }: Failure, streams: Streams): number {
+async function fail(error: unknown, { format: how, called, verbose }: Failure, streams: Streams): Promise<number> {
   if ((error as NodeJS.ErrnoException | null)?.code === 'EPIPE') throw error
   const described = error instanceof CommanderError ? usageOf(error) : describeError(error)
   const command = called === undefined ? null : commandName(called)
@@ -312,8 +331,10 @@ function fail(error: unknown, { format: how, called, verbose }: Failure, streams
   }
   if (how === 'ndjson')
     streams.stdout(`${stringify({ time: new Date().toISOString(), command, device: null, error: described })}\n`)
-  streams.stderr(`mlx5ctl: ${described.message}\n`)
-  if (described.hint !== null) streams.stderr(`mlx5ctl: hint: ${described.hint}\n`)
+  const coloured = (called?.options.color ?? process.env.NO_COLOR === undefined) && streams.messagesOnTerminal()
+  const { error: paint, hint } = await colours(coloured)
+  streams.stderr(`${paint('mlx5ctl:')} ${described.message}\n`)
+  if (described.hint !== null) streams.stderr(`${hint(`mlx5ctl: hint: ${described.hint}`)}\n`)
   if (described.kind === 'internal') {
     streams.stderr(
       'mlx5ctl: this is a bug in mlx5ctl; please report it, with a recording of the command (--record FILE)\n',

@@ -4,6 +4,7 @@ import { FirmwareError, UsageError } from '../device/errors'
 import type { CapabilityType } from '../prm/layout'
 import { fieldRows } from '../render/columns'
 import { hexView } from '../render/hex'
+import { Progress } from '../render/progress'
 import { flatten, hexString, toJson } from '../render/values'
 import { enumNamer } from './naming'
 import { openFacts, withDevice } from './session'
@@ -19,7 +20,7 @@ export async function run(context: Context, [name = '', ...types]: readonly stri
   if (context.options.dryRun) return dryRun(wanted.length > 0 ? wanted : catalogue.capabilities(), mode)
   return withDevice(context, name, async (device) => {
     const asked = wanted.length > 0 ? wanted : catalogue.capabilities()
-    const { found, unknown, failed } = await queryAll(device, asked, mode, wanted.length === 0)
+    const { found, unknown, failed } = await queryAll(device, asked, mode, wanted.length === 0, context.interactive())
     return {
       device: device.identity,
       data: {
@@ -48,18 +49,41 @@ interface Outcome {
 }
 
 /** Asked for all, a type that the device does not know is no failure; asked for by name, one refusal alone is the result. */
-async function queryAll(device: Device, types: readonly CapabilityType[], mode: Mode, all: boolean): Promise<Outcome> {
+async function queryAll(
+  device: Device,
+  types: readonly CapabilityType[],
+  mode: Mode,
+  all: boolean,
+  watched: boolean,
+): Promise<Outcome> {
   const outcome: Outcome = { found: [], unknown: [], failed: [] }
-  for (const type of types) {
-    try {
-      outcome.found.push(await queryCapabilities(device, type, mode))
-    } catch (error) {
-      if (!(error instanceof FirmwareError) || (types.length === 1 && !all)) throw error
-      if (all && isUnknownType(error)) outcome.unknown.push(type)
-      else outcome.failed.push({ type, error })
+  const progress = new Progress('capabilities', types.length, watched)
+  try {
+    for (const type of types) {
+      await queryOne(device, type, mode, all, types.length === 1, outcome)
+      await progress.step()
     }
+  } finally {
+    progress.stop()
   }
   return outcome
+}
+
+async function queryOne(
+  device: Device,
+  type: CapabilityType,
+  mode: Mode,
+  all: boolean,
+  alone: boolean,
+  into: Outcome,
+): Promise<void> {
+  try {
+    into.found.push(await queryCapabilities(device, type, mode))
+  } catch (error) {
+    if (!(error instanceof FirmwareError) || (alone && !all)) throw error
+    if (all && isUnknownType(error)) into.unknown.push(type)
+    else into.failed.push({ type, error })
+  }
 }
 
 function dryRun(types: readonly CapabilityType[], mode: Mode): Result {

@@ -1,5 +1,4 @@
 import type { DeviceIdentity } from '../transport/contract'
-import type { Plain } from '../render/values'
 
 /** Options of every command, as cli.md lists them. */
 export interface GlobalOptions {
@@ -37,6 +36,8 @@ export interface Context {
   /** Path of the launcher. */
   readonly launcher: string
   readonly signal: AbortSignal
+  /** Whether somebody watches: stderr is a terminal, and not --quiet. */
+  interactive(): boolean
   /** A message on stderr, unless --quiet. */
   note(message: string): void
   /** The table of all commands, for completions. */
@@ -60,7 +61,7 @@ export interface Result {
   readonly exitCode?: number
 }
 
-export interface CommandModule {
+interface CommandModule {
   run(context: Context, args: readonly string[]): Promise<Result>
 }
 
@@ -77,5 +78,3 @@ export interface CommandEntry {
   readonly takes: readonly [number, number]
   readonly load: () => Promise<CommandModule>
 }
-
-export type { Plain }

@@ -25,7 +25,7 @@ export interface InsideOptions extends EmulateOptions {
 }
 
 /** Real nodes cannot be emulated here; the message says what is missing. */
-export class EmulationImpossible extends Error {
+class EmulationImpossible extends Error {
   override readonly name = 'EmulationImpossible'
   readonly kind: 'unsupported' | 'permission'
   readonly hint: string

@@ -5,7 +5,7 @@ import { entryKinds, readLine, type Entries, type EntryKind } from './entries'
 import { MalformedData, NameError } from './errors'
 import type { CapabilityType, Command, CommandStatus, Enumeration, GeneralObject, Layout, Register } from './layout'
 import { nearest } from './nearest'
-import { headerBytes, readHeader, type IndexEntry, type Source, type Table } from './pack'
+import { headerBytes, readHeader, type IndexEntry, type Source, type Table } from './packed-format'
 import { parseInteger } from './value-text'
 
 /** One packed file of a catalogue. */
@@ -40,7 +40,7 @@ export function openCatalogue(files: readonly string[] = defaultCatalogueFiles()
 }
 
 /** The packed file beside the bundle, else in dist/ of a source tree; then $XDG_DATA_HOME/mlx5ctl/*.bin by name. */
-export function defaultCatalogueFiles(): string[] {
+function defaultCatalogueFiles(): string[] {
   const beside = path.join(__dirname, 'catalogue.bin')
   const builtIn = existsSync(beside) ? beside : path.resolve(__dirname, '../../dist/catalogue.bin')
   return [builtIn, ...userCatalogueFiles()]

@@ -5,10 +5,10 @@
  * dword. A field of width w <= 32 at offset o that stays inside a dword has the shift 32 - w - (o mod 32).
  */
 
-export type Access = 'RO' | 'RW' | 'WO' | 'INDEX' | 'OP'
+type Access = 'RO' | 'RW' | 'WO' | 'INDEX' | 'OP'
 
 /** Repetition of a field. `count` is null for an open-ended tail, which adds nothing to the size of its layout. */
-export interface ArrayShape {
+interface ArrayShape {
   readonly count: number | null
   /** Distance in bits from one element to the next; equal to the field's width in everything from kernel headers. */
   readonly stride: number

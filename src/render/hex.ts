@@ -39,14 +39,6 @@ export function hexView(bytes: Uint8Array, marks: readonly Mark[] = []): string 
   return `${lines.join('\n')}\n`
 }
 
-/** Rows of 16 bytes as hexdump -C has them, without the text. */
-export function hexDump(bytes: Uint8Array): string {
-  let text = ''
-  for (let at = 0; at < bytes.length; at += 16)
-    text += `${at.toString(16).padStart(8, '0')}  ${spaced(bytes.subarray(at, at + 16))}\n`
-  return text
-}
-
 function describe({ path, offset, width, value }: Mark): string {
   const high = 31 - (offset % 32)
   const low = high - width + 1

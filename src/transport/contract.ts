@@ -61,11 +61,11 @@ export interface MemoryProvider {
 }
 
 /** Access registers where there is no command mailbox. */
-export interface RegisterAccess {
+interface RegisterAccess {
   access(id: number, method: 'read' | 'write', bytes: Uint8Array): Promise<Uint8Array>
 }
 
-export interface CrSpace {
+interface CrSpace {
   /** Reads `dwords` 32-bit words from a byte address. */
   read(address: number, dwords: number): Promise<Uint32Array>
 }

@@ -36,7 +36,7 @@ interface Exchange {
 }
 
 /** The recording is no recording, or does not hold what is asked for. */
-export class RecordingError extends Error {
+class RecordingError extends Error {
   override readonly name = 'RecordingError'
   readonly kind = 'malformed'
   constructor(

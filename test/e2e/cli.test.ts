@@ -157,7 +157,7 @@ test('every opcode can be shown and dry-run', () => {
       for (const name of names)
         for (const words of [['cmd', 'show', name], ['cmd', '${emu}', name, '--dry-run']]) {
           let out = ''
-          const code = await runProgram(words, { stdout: (t) => (out += t), stderr: (t) => (out += t), width: 0, launcher: '' })
+          const code = await runProgram(words, { stdout: (t) => (out += t), stderr: (t) => (out += t), width: 0, messagesOnTerminal: () => false, launcher: '' })
           if (code !== 0 || out === '') console.log(words.join(' '), code, out)
           if (words[1] !== 'show') console.log(name, out.slice(0, 4))
         }

@@ -9,7 +9,7 @@ const UNKNOWN = Uint8Array.from([0x0f, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
 /** One check of a sentence of the contract; throws when it does not hold. */
 export interface Check {
   readonly sentence: string
-  run(open: () => Promise<Transport>): Promise<void>
+  readonly run: (open: () => Promise<Transport>) => Promise<void>
 }
 
 /** Every guarantee of src/transport/contract.ts. Plain functions, so that they also run inside an emulated machine. */

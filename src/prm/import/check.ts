@@ -18,7 +18,7 @@ export function layoutProblem(layout: Layout): string | undefined {
 }
 
 /** Bits from the first bit of a field to the last one; an open-ended tail has none of its own. */
-export function extent(field: Field): number {
+function extent(field: Field): number {
   const { array } = field
   if (!array) return field.width
   if (array.count === null || array.count === 0) return 0

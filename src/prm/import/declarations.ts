@@ -9,7 +9,7 @@ export interface Aggregate extends Place {
   readonly members: readonly Member[]
 }
 
-export type MemberType =
+type MemberType =
   | { readonly kind: 'bits' }
   | { readonly kind: 'named'; readonly tag: string }
   | { readonly kind: 'inline'; readonly aggregate: Aggregate }

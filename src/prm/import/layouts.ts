@@ -44,7 +44,7 @@ export function buildLayouts(
 }
 
 /** mlx5_ifc_mkc_bits is mkc, mlx5_ifc_exe_aso_ctrl is exe_aso_ctrl, mlx5_ifc_x_bits1 keeps its ending. */
-export function layoutName(tag: string): string {
+function layoutName(tag: string): string {
   return tag.replace(/^mlx5_ifc_/, '').replace(/_bits$/, '')
 }
 

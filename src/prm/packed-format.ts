@@ -1,0 +1,35 @@
+import { type EntryKind } from './entries'
+import { MalformedData } from './errors'
+
+/**
+ * A packed catalogue, little-endian: "MLX5CAT" and a format byte; 4 bytes length of the table; 20 bytes SHA-1 of all that
+ * follows them; the table (JSON: sources, and for each kind the entries as [name, number, offset, length]); the slices,
+ * one line of JSON each, offsets counted from the first. A start reads the table and the few slices it needs.
+ */
+export const magic = 'MLX5CAT'
+export const formatVersion = 1
+export const headerBytes = 32
+
+/** Where the facts of a catalogue come from. */
+export interface Source {
+  readonly name: string
+  readonly version: string
+}
+
+export type IndexEntry = readonly [name: string, number: number, offset: number, length: number]
+
+export interface Table {
+  readonly sources: readonly Source[]
+  readonly kinds: { readonly [K in EntryKind]: readonly IndexEntry[] }
+}
+
+/** @throws MalformedData when the header is not that of a packed catalogue of this format */
+export function readHeader(header: Uint8Array, file: string): { tableLength: number; hash: string } {
+  const view = Buffer.from(header.buffer, header.byteOffset, header.length)
+  if (view.length < headerBytes || view.toString('latin1', 0, magic.length) !== magic)
+    throw new MalformedData(file, 'is not a packed catalogue')
+  const version = view.readUInt8(magic.length)
+  if (version !== formatVersion)
+    throw new MalformedData(file, `has format ${version}, this tool reads ${formatVersion}; import it again`)
+  return { tableLength: view.readUInt32LE(8), hash: view.toString('hex', 12, headerBytes) }
+}
