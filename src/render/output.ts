@@ -1,11 +1,26 @@
-import { closeSync, fsyncSync, openSync, renameSync, unlinkSync, writeFileSync, writeSync } from 'node:fs'
+import {
+  closeSync,
+  fsyncSync,
+  openSync,
+  realpathSync,
+  renameSync,
+  statSync,
+  unlinkSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs'
 import path from 'node:path'
 
-/** Writes all of it to a file: to a temporary name beside it, synced, then renamed; a failure leaves nothing half. */
-export function writeFileAtomically(file: string, contents: string | Uint8Array): void {
-  if (file === '/dev/stdout' || file === '-') return writeAll(1, contents)
+/**
+ * Writes all of it to a file: to a temporary name beside it, synced, then renamed; a failure leaves nothing half. What is no
+ * regular file (a device, a FIFO) is written to as it is, and a link stays one.
+ */
+export function writeFileAtomically(name: string, contents: string | Uint8Array): void {
+  const target = existing(name)
+  if (target?.regular === false) return writeFileSync(name, contents)
+  const file = target?.path ?? name
   const temporary = path.join(path.dirname(file), `.${path.basename(file)}.${process.pid}.tmp`)
-  const fd = openSync(temporary, 'wx', 0o644)
+  const fd = openSync(temporary, 'wx', target?.mode ?? 0o644)
   try {
     writeFileSync(fd, contents)
     fsyncSync(fd)
@@ -15,6 +30,11 @@ export function writeFileAtomically(file: string, contents: string | Uint8Array)
     unlinkSync(temporary)
     throw error
   }
+}
+
+function existing(name: string): { path: string; regular: boolean; mode: number } | undefined {
+  const stat = statSync(name, { throwIfNoEntry: false })
+  return stat === undefined ? undefined : { path: realpathSync(name), regular: stat.isFile(), mode: stat.mode & 0o777 }
 }
 
 /** Writes all of it to a descriptor, however slow the reader is. */

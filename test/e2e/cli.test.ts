@@ -1,5 +1,14 @@
 import { spawn, spawnSync } from 'node:child_process'
-import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  lstatSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { bin, mlx5ctl } from '../support/cli'
@@ -227,6 +236,21 @@ test('-o replaces a file in one step and leaves nothing beside it', () => {
   expect(readdirSync(folder).filter((name) => name.includes('.tmp'))).toEqual([])
   const refused = mlx5ctl('info', emu, '-o', at('none/out.json'))
   expect([refused.status, existsSync(at('none'))]).toEqual([3, false])
+})
+
+test('-o writes into what is no regular file, and through a link', () => {
+  spawnSync('mkfifo', [at('fifo')])
+  const reader = spawn('cat', [at('fifo')], { stdio: ['ignore', 'pipe', 'ignore'] })
+  mlx5ctl('info', emu, '-o', at('fifo'))
+  reader.kill()
+  expect(lstatSync(at('fifo')).isFIFO()).toBe(true)
+  expect(mlx5ctl('info', emu, '-o', '/dev/null').status).toBe(0)
+  expect(lstatSync('/dev/null').isCharacterDevice()).toBe(true)
+  writeFileSync(at('target'), 'old')
+  symlinkSync(at('target'), at('link'))
+  mlx5ctl('info', emu, '-o', at('link'))
+  expect(lstatSync(at('link')).isSymbolicLink()).toBe(true)
+  expect(readFileSync(at('target'), 'utf8')).toMatch(/^mlx5dev/)
 })
 
 test('a closed pipe ends quietly with 141', () => {

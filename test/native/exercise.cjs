@@ -66,7 +66,14 @@ const refused = [
 
 const mapped = (address) =>
   fs.readFileSync('/proc/self/maps', 'utf8').includes(address.toString(16).padStart(8, '0') + '-')
-const settle = () => new Promise((resolve) => setTimeout(resolve, 20))
+/** Collects until it holds; false when it does not, after many rounds. */
+const until = async (holds) => {
+  for (let round = 0; round < 200 && !holds(); round++) {
+    gc()
+    await new Promise((resolve) => setTimeout(resolve, 5))
+  }
+  return holds()
+}
 
 async function main() {
   const passed = refused.findIndex((call) => {
@@ -114,9 +121,7 @@ async function main() {
   addon.release(memory.handle)
   addon.release(memory.handle)
   const emptied = view.length === 0
-  gc()
-  await settle()
-  const unmapped = !mapped(memory.address)
+  const unmapped = await until(() => !mapped(memory.address))
 
   // Collected, not released: unmapped too; pinned: never.
   let lost = addon.allocate(1 << 20)
@@ -126,16 +131,10 @@ async function main() {
   const heldHandle = held.handle
   addon.pin(heldHandle)
   lost = held = undefined
-  for (let round = 0; round < 5; round++) {
-    gc()
-    await settle()
-  }
-  const collected = !mapped(lostAddress)
+  const collected = await until(() => !mapped(lostAddress))
   const kept = mapped(heldAddress)
   addon.unpin(heldHandle)
-  gc()
-  await settle()
-  const freed = !mapped(heldAddress)
+  const freed = await until(() => !mapped(heldAddress))
 
   const results = {
     refused: refused.length,

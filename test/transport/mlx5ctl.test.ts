@@ -189,6 +189,7 @@ test('a positive result is a failure, and an errno gets its meaning', async () =
     errno: 'ENOMEM',
     hint: expect.stringContaining('RLIMIT_MEMLOCK') as string,
   })
+  await transport.close()
 })
 
 test('fwctl: numbers, structures, scope, and one retry of reads at scope 0', async () => {
@@ -228,6 +229,7 @@ test('fwctl: numbers, structures, scope, and one retry of reads at scope 0', asy
   await expect(run(2)).rejects.toThrow(/EBADMSG.*scope 2/)
   await expect(run(null)).rejects.toThrow(/EBADMSG.*never allows/)
   expect(addon.calls.length - before).toBe(2)
+  await transport.close()
 })
 
 test('an fwctl node of another device is refused', async () => {
