@@ -67,15 +67,9 @@ static napi_value fail(napi_env env, const char *message)
 	return NULL;
 }
 
-static napi_value bad_type(napi_env env, const char *message)
+static napi_value refuse(napi_env env, const char *message)
 {
-	napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", message);
-	return NULL;
-}
-
-static napi_value bad_range(napi_env env, const char *message)
-{
-	napi_throw_range_error(env, "ERR_OUT_OF_RANGE", message);
+	napi_throw_type_error(env, "ERR_INVALID_ARG_VALUE", message);
 	return NULL;
 }
 
@@ -102,14 +96,6 @@ static bool get_number(napi_env env, napi_value value, double most, double *numb
 	    napi_get_value_double(env, value, number) != napi_ok)
 		return false;
 	return *number >= 0 && *number <= most && *number == (double)(uint64_t)*number;
-}
-
-static bool set_number(napi_env env, napi_value object, const char *name, double number)
-{
-	napi_value value;
-
-	return napi_create_double(env, number, &value) == napi_ok &&
-	       napi_set_named_property(env, object, name, value) == napi_ok;
 }
 
 static void region_settle(struct region *region)
@@ -169,7 +155,7 @@ static napi_value memory_allocate(napi_env env, napi_callback_info info)
 
 	CHECK(napi_get_cb_info(env, info, &argc, argv, NULL, NULL));
 	if (argc < 1 || !get_number(env, argv[0], MAX_MEMORY, &length) || length < 1)
-		return bad_range(env, "length must be a whole number of 1 to 2^32");
+		return refuse(env, "length must be a whole number of 1 to 2^32");
 	region = calloc(1, sizeof(*region));
 	if (!region)
 		return fail(env, "out of memory");
@@ -199,22 +185,21 @@ static struct region *get_region(napi_env env, napi_callback_info info)
 	if (napi_get_cb_info(env, info, &argc, argv, NULL, NULL) != napi_ok || argc < 1 ||
 	    napi_typeof(env, argv[0], &type) != napi_ok || type != napi_external ||
 	    napi_get_value_external(env, argv[0], &data) != napi_ok) {
-		bad_type(env, "a handle of allocate() is needed");
+		refuse(env, "a handle of allocate() is needed");
 		return NULL;
 	}
 	return data;
 }
 
-/* pin(handle): a device holds a registration; the pages stay whatever is collected or released. */
+/* pin(handle): a device holds a registration; the pages stay whatever is collected or released. unpin(handle) ends that. */
 static napi_value memory_pin(napi_env env, napi_callback_info info)
 {
 	struct region *region = get_region(env, info);
 
-	if (!region)
-		return NULL;
-	if (region->released || !region->buffer_alive)
+	if (region && (region->released || !region->buffer_alive))
 		return fail(env, "the memory has been released");
-	region->pins++;
+	if (region)
+		region->pins++;
 	return NULL;
 }
 
@@ -222,12 +207,12 @@ static napi_value memory_unpin(napi_env env, napi_callback_info info)
 {
 	struct region *region = get_region(env, info);
 
-	if (!region)
-		return NULL;
-	if (region->pins == 0)
+	if (region && region->pins == 0)
 		return fail(env, "the memory is not pinned");
-	region->pins--;
-	region_settle(region);
+	if (region) {
+		region->pins--;
+		region_settle(region);
+	}
 	return NULL;
 }
 
@@ -287,7 +272,7 @@ static void copy_back(napi_env env, napi_value kept, uint32_t index, const uint8
 static void call_complete(napi_env env, napi_status status, void *data)
 {
 	struct call *call = data;
-	napi_value kept, result = NULL;
+	napi_value kept, result, value;
 
 	if (status == napi_ok && napi_get_reference_value(env, call->kept, &kept) == napi_ok && kept) {
 		if (!call->by_value)
@@ -295,9 +280,12 @@ static void call_complete(napi_env env, napi_status status, void *data)
 		for (size_t i = 0; i < call->count; i++)
 			copy_back(env, kept, (uint32_t)i + 1, call->pointers[i].bytes, call->pointers[i].length);
 	}
-	if (napi_create_object(env, &result) == napi_ok && set_number(env, result, "result", call->result) &&
-	    set_number(env, result, "errno", call->error))
-		napi_resolve_deferred(env, call->deferred, result);
+	napi_create_object(env, &result);
+	napi_create_int32(env, call->result, &value);
+	napi_set_named_property(env, result, "result", value);
+	napi_create_int32(env, call->error, &value);
+	napi_set_named_property(env, result, "errno", value);
+	napi_resolve_deferred(env, call->deferred, result);
 	call_free(env, call);
 }
 
@@ -384,11 +372,11 @@ static napi_value start_ioctl(napi_env env, napi_callback_info info)
 
 	CHECK(napi_get_cb_info(env, info, &argc, argv, NULL, NULL));
 	if (argc < 3)
-		return bad_type(env, "ioctl(fd, request, argument, pointers) is needed");
+		return refuse(env, "ioctl(fd, request, argument, pointers) is needed");
 	if (!get_number(env, argv[0], INT32_MAX, &fd))
-		return bad_range(env, "fd must be a file descriptor");
+		return refuse(env, "fd must be a file descriptor");
 	if (!get_number(env, argv[1], UINT32_MAX, &request))
-		return bad_range(env, "request must be a 32-bit number");
+		return refuse(env, "request must be a 32-bit number");
 	CHECK(napi_create_array(env, &kept));
 	call = calloc(1, sizeof(*call));
 	if (!call)
@@ -400,7 +388,7 @@ static napi_value start_ioctl(napi_env env, napi_callback_info info)
 		wrong = read_pointers(env, call, argv[3], kept);
 	if (wrong) {
 		call_free(env, call);
-		return bad_type(env, wrong);
+		return refuse(env, wrong);
 	}
 	if (napi_create_reference(env, kept, 1, &call->kept) != napi_ok ||
 	    napi_create_string_utf8(env, "mlx5ctl.ioctl", NAPI_AUTO_LENGTH, &name) != napi_ok ||

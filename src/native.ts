@@ -7,7 +7,7 @@ export interface Addon {
    * Calls ioctl(2) in a worker thread. The argument (up to 4096 bytes, copied back afterwards) gets the 64-bit address of
    * each buffer written at its byte offset; a bigint is passed by value. Buffers are copied in and out, so that the caller
    * may do with them what it likes meanwhile.
-   * @throws TypeError, RangeError for wrong arguments; an errno is a result
+   * @throws TypeError for wrong arguments; an errno is a result
    */
   ioctl(
     fd: number,

@@ -5,7 +5,7 @@ import { entryKinds, readLine, type Entries, type EntryKind } from './entries'
 import { MalformedData, NameError } from './errors'
 import type { CapabilityType, Command, CommandStatus, Enumeration, GeneralObject, Layout, Register } from './layout'
 import { nearest } from './nearest'
-import { headerBytes, readHeader, type IndexEntry, type Source, type Table } from './packed-format'
+import { headerBytes, readHeader, type IndexEntry, type IndexPlace, type Source, type Table } from './packed-format'
 import { parseInteger } from './value-text'
 
 /** One packed file of a catalogue. */
@@ -227,6 +227,7 @@ class PackedFile {
   private readonly table: Table
   private readonly base: number
   private readonly size: number
+  private readonly indices = new Map<EntryKind, readonly IndexEntry[]>()
   private readonly byKindAndName = new Map<EntryKind, ReadonlyMap<string, IndexEntry>>()
   private open = true
 
@@ -246,11 +247,16 @@ class PackedFile {
   }
 
   index(kind: EntryKind): readonly IndexEntry[] {
-    return this.table.kinds[kind]
+    const known = this.indices.get(kind)
+    if (known !== undefined) return known
+    const { offset, length, count } = this.table.kinds[kind]
+    const index = parseIndex(this.read(this.base + offset, length), count, this.path)
+    this.indices.set(kind, index)
+    return index
   }
 
   counts(): CatalogueFile['counts'] {
-    return Object.fromEntries(entryKinds.map((kind) => [kind, this.index(kind).length])) as CatalogueFile['counts']
+    return Object.fromEntries(entryKinds.map((kind) => [kind, this.table.kinds[kind].count])) as CatalogueFile['counts']
   }
 
   byName<K extends EntryKind>(kind: K, name: string): Entries[K][number] | undefined {
@@ -289,17 +295,27 @@ class PackedFile {
 }
 
 function parseTable(bytes: Buffer, file: string): Table {
-  let table: Table
+  const table = parseJson(bytes, file) as Table
+  const isPlace = (place: Partial<IndexPlace> | undefined): boolean =>
+    [place?.count, place?.offset, place?.length].every((value) => Number.isSafeInteger(value))
+  if (!Array.isArray(table?.sources) || !entryKinds.every((kind) => isPlace(table.kinds?.[kind])))
+    throw new MalformedData(file, "the catalogue's table is damaged")
+  return table
+}
+
+function parseIndex(bytes: Buffer, count: number, file: string): readonly IndexEntry[] {
+  const index = parseJson(bytes, file)
+  const isEntry = (entry: unknown): boolean =>
+    Array.isArray(entry) && typeof entry[0] === 'string' && entry.slice(1).every((value) => Number.isSafeInteger(value))
+  if (!Array.isArray(index) || index.length !== count || !index.every(isEntry))
+    throw new MalformedData(file, "the catalogue's index is damaged")
+  return index as readonly IndexEntry[]
+}
+
+function parseJson(bytes: Buffer, file: string): unknown {
   try {
-    table = JSON.parse(bytes.toString('utf8')) as Table
+    return JSON.parse(bytes.toString('utf8'))
   } catch (error) {
     throw new MalformedData(file, `the catalogue's table is damaged: ${(error as Error).message}`)
   }
-  const isEntry = (entry: unknown): boolean =>
-    Array.isArray(entry) && typeof entry[0] === 'string' && entry.slice(1).every((value) => Number.isSafeInteger(value))
-  const whole =
-    Array.isArray(table.sources) &&
-    entryKinds.every((kind) => Array.isArray(table.kinds?.[kind]) && table.kinds[kind].every(isEntry))
-  if (!whole) throw new MalformedData(file, "the catalogue's table is damaged")
-  return table
 }

@@ -2,29 +2,41 @@ import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { emptyEntries, entryKinds, keysOf, readLine, writeLine, type Entries, type EntryKind } from './entries'
-import { formatVersion, headerBytes, magic, type IndexEntry, type Source, type Table } from './packed-format'
+import {
+  formatVersion,
+  headerBytes,
+  magic,
+  type IndexEntry,
+  type IndexPlace,
+  type Source,
+  type Table,
+} from './packed-format'
 
 /** Writers of packed catalogues; the format is described in packed-format.ts. */
 export function packCatalogue(entries: Entries, sources: readonly Source[]): Buffer {
-  const slices: Buffer[] = []
+  const parts: Buffer[] = []
   let offset = 0
-  const packKind = <K extends EntryKind>(kind: K): IndexEntry[] =>
-    entries[kind]
-      .map((entry): IndexEntry => {
-        const slice = Buffer.from(writeLine[kind](entry))
-        const index: IndexEntry = [entry.name, keysOf(kind, entry).number ?? -1, offset, slice.length]
-        slices.push(slice)
-        offset += slice.length
-        return index
-      })
-      .sort((a, b) => a[1] - b[1] || (a[0] < b[0] ? -1 : 1))
+  const append = (text: string): { offset: number; length: number } => {
+    const part = Buffer.from(text)
+    parts.push(part)
+    offset += part.length
+    return { offset: offset - part.length, length: part.length }
+  }
+  const packKind = <K extends EntryKind>(kind: K): IndexPlace => {
+    const index = entries[kind].map((entry): IndexEntry => {
+      const slice = append(writeLine[kind](entry))
+      return [entry.name, keysOf(kind, entry).number ?? -1, slice.offset, slice.length]
+    })
+    index.sort((a, b) => a[1] - b[1] || (a[0] < b[0] ? -1 : 1))
+    return { count: index.length, ...append(JSON.stringify(index)) }
+  }
   const kinds = Object.fromEntries(entryKinds.map((kind) => [kind, packKind(kind)])) as unknown as Table['kinds']
   const table = Buffer.from(JSON.stringify({ sources, kinds } satisfies Table))
   const header = Buffer.alloc(headerBytes)
   header.write(magic, 0, 'latin1')
   header.writeUInt8(formatVersion, magic.length)
   header.writeUInt32LE(table.length, 8)
-  const body = Buffer.concat([table, ...slices])
+  const body = Buffer.concat([table, ...parts])
   createHash('sha1').update(body).digest().copy(header, 12)
   return Buffer.concat([header, body])
 }

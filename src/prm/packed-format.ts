@@ -3,11 +3,12 @@ import { MalformedData } from './errors'
 
 /**
  * A packed catalogue, little-endian: "MLX5CAT" and a format byte; 4 bytes length of the table; 20 bytes SHA-1 of all that
- * follows them; the table (JSON: sources, and for each kind the entries as [name, number, offset, length]); the slices,
- * one line of JSON each, offsets counted from the first. A start reads the table and the few slices it needs.
+ * follows them; the table (JSON: sources, and for each kind how many entries there are and where its index lies); then the
+ * indices (JSON: entries as [name, number, offset, length]) and the slices, one line of JSON each. Offsets are in bytes from
+ * the end of the table. A start reads the table, the indices of the kinds it asks for, and the few slices it needs.
  */
 export const magic = 'MLX5CAT'
-export const formatVersion = 1
+export const formatVersion = 2
 export const headerBytes = 32
 
 /** Where the facts of a catalogue come from. */
@@ -18,9 +19,16 @@ export interface Source {
 
 export type IndexEntry = readonly [name: string, number: number, offset: number, length: number]
 
+/** Where the index of a kind lies. */
+export interface IndexPlace {
+  readonly count: number
+  readonly offset: number
+  readonly length: number
+}
+
 export interface Table {
   readonly sources: readonly Source[]
-  readonly kinds: { readonly [K in EntryKind]: readonly IndexEntry[] }
+  readonly kinds: { readonly [K in EntryKind]: IndexPlace }
 }
 
 /** @throws MalformedData when the header is not that of a packed catalogue of this format */
