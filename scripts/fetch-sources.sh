@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# fetch-sources.sh [DIR]: the kernel headers that the catalogue is made from and compared with, out of Debian packages, into
-# DIR (default .sources): one folder a package. The system's own apt state is not touched. What is there is kept.
+# fetch-sources.sh [DIR]: the kernel headers that the catalogue is made from and compared with, and the tools that the emulated
+# device is tried with, out of Debian packages, into DIR (default .sources): one folder a package. The system's own apt state is not touched. What is there is kept.
 set -uo pipefail
 dir=$(mkdir -p "${1:-.sources}" && cd "${1:-.sources}" && pwd)
 say() { printf 'fetch-sources: %s\n' "$*" >&2; }
@@ -13,18 +13,23 @@ mirror=${mirror:-http://deb.debian.org/debian}
 state=$(mktemp -d)
 trap 'rm -rf "$state"' EXIT
 
-# fetch SUITE PATTERN: the newest package of a suite whose name matches, unless one of the series is there already.
+# use SUITE: makes `apt` the apt-get of that suite, with lists of its own.
+use() {
+  local suite=$1
+  apt=(apt-get -qq -o Dir::Etc::sourcelist="$state/$suite.list" -o Dir::Etc::sourceparts=/dev/null
+    -o Dir::State::lists="$state/$suite/lists" -o Dir::Cache="$state/$suite/cache" -o Dir::State::status=/var/lib/dpkg/status
+    -o APT::Sandbox::User=root)
+  [[ -d $state/$suite ]] && return 0
+  mkdir -p "$state/$suite/lists/partial" "$state/$suite/cache/archives/partial"
+  echo "deb [signed-by=$keyring] $mirror $suite main" >"$state/$suite.list"
+  "${apt[@]}" update >/dev/null || { say "the package lists of $suite cannot be had"; return 1; }
+}
+
+# fetch SUITE SERIES PATTERN: the headers of the newest package of a suite whose name matches, unless one of the series is there.
 fetch() {
   local suite=$1 series=$2 pattern=$3 package
   if compgen -G "$dir/linux-headers-$series*" >/dev/null; then return 0; fi
-  local apt=(apt-get -qq -o Dir::Etc::sourcelist="$state/$suite.list" -o Dir::Etc::sourceparts=/dev/null
-    -o Dir::State::lists="$state/$suite/lists" -o Dir::Cache="$state/$suite/cache" -o Dir::State::status=/var/lib/dpkg/status
-    -o APT::Sandbox::User=root)
-  if [[ ! -d $state/$suite ]]; then
-    mkdir -p "$state/$suite/lists/partial" "$state/$suite/cache/archives/partial"
-    echo "deb [signed-by=$keyring] $mirror $suite main" >"$state/$suite.list"
-    "${apt[@]}" update >/dev/null || { say "the package lists of $suite cannot be had"; return 1; }
-  fi
+  use "$suite" || return 1
   package=$(apt-cache "${apt[@]:2}" search --names-only "$pattern" | awk '{print $1}' | sort -V | tail -1)
   [[ -n $package ]] || { say "$suite has no package $pattern"; return 1; }
   (cd "$state" && rm -f ./*.deb && "${apt[@]}" download "$package") || { say "$package cannot be downloaded"; return 1; }
@@ -34,9 +39,21 @@ fetch() {
     mv "$dir/.$package.partial" "$dir/$package" && say "$package"
 }
 
+# tools SUITE PACKAGE...: the unmodified mstflint of a suite with the libraries it needs, under DIR/mstflint-SUITE.
+tools() {
+  local suite=$1 into=$dir/mstflint-$1
+  shift
+  [[ -d $into ]] && return 0
+  use "$suite" || return 1
+  mkdir -p "$state/tools" && (cd "$state/tools" && "${apt[@]}" download "$@") || { say "mstflint of $suite cannot be downloaded"; return 1; }
+  for deb in "$state/tools"/*.deb; do dpkg -x "$deb" "$state/root-tools" || return 1; done
+  mv "$state/root-tools" "$into" && say "mstflint of $suite"
+}
+
 status=0
 fetch sid 7.2 '^linux-headers-7\.2\.[0-9]+.*-common$' || status=1
 fetch bookworm 6.1 '^linux-headers-6\.1\.[0-9]+-[0-9]+-common$' || status=1
 fetch bookworm 6.12 '^linux-headers-6\.12\..*-common$' || fetch bookworm-backports 6.12 '^linux-headers-6\.12\..*-common$' ||
   fetch trixie 6.12 '^linux-headers-6\.12\..*-common$' || status=1
+tools sid mstflint libc6 libstdc++6 libgcc-s1 zlib1g libzstd1 libexpat1 libssl3t64 libmuparser2v5 libsqlite3-0 || status=1
 exit $status

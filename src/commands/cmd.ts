@@ -1,8 +1,9 @@
 import { readFileSync } from 'node:fs'
+import { capabilityMember, selectCapability } from '../device/capabilities'
 import { defaultOutboxLength, encodeInbox, opModOf, scopeOf, type CommandResult } from '../device/device'
 import { UsageError } from '../device/errors'
 import type { Catalogue } from '../prm/catalogue'
-import type { Codec, Struct } from '../prm/codec'
+import type { Codec, FieldRange, Struct } from '../prm/codec'
 import { MalformedData } from '../prm/errors'
 import { parseBytes } from '../prm/input-bytes'
 import type { Command, CommandScope } from '../prm/layout'
@@ -151,7 +152,7 @@ async function runCommand(
   if (context.options.dryRun) return dryRun(codec, command, inbox, outboxLength)
   return withDevice(context, name, async (device) => {
     const result = await device.run(command, inbox, { outboxLength })
-    return { device: device.identity, ...render(codec, result, context.options.reserved) }
+    return { device: device.identity, ...render(catalogue, codec, result, context.options.reserved) }
   })
 }
 
@@ -232,11 +233,17 @@ function dryRun(codec: Codec, command: Command, inbox: Uint8Array, outboxLength:
   }
 }
 
-function render(codec: Codec, result: CommandResult, reserved: boolean): Omit<Result, 'device'> {
+function render(catalogue: Catalogue, codec: Codec, result: CommandResult, reserved: boolean): Omit<Result, 'device'> {
   const { command, inbox, outbox } = result
   const { outbox: layout } = command
-  const values: Struct =
+  const decoded: Struct =
     reserved && layout !== undefined ? codec.decode(layout, outbox, { reserved: true, partial: true }) : result.values
+  const member = capabilityMember(catalogue, command, opModOf(inbox))
+  const values = selectCapability(decoded, member)
+  const shown = (path: string): boolean =>
+    member === undefined || !path.startsWith('capability.') || path.startsWith(`capability.${member}.`)
+  const marks = (): FieldRange[] =>
+    layout === undefined ? [] : codec.ranges(layout, outbox).filter(({ path }) => shown(path))
   return {
     data: {
       command: commandData(command, inbox),
@@ -245,7 +252,7 @@ function render(codec: Codec, result: CommandResult, reserved: boolean): Omit<Re
       values: toJson(values),
     },
     text: () => (layout === undefined ? hexView(outbox) : fieldRows(flatten(values, enumNamer(codec, layout)))),
-    hex: () => hexView(outbox, layout === undefined ? [] : codec.ranges(layout, outbox)),
+    hex: () => hexView(outbox, marks()),
     raw: () => outbox,
     warnings: layout === undefined ? [`${command.name} has no known outbox layout; --hex or --raw show its bytes`] : [],
   }

@@ -1,5 +1,6 @@
-import type { Struct } from '../prm/codec'
-import type { CapabilityType } from '../prm/layout'
+import type { Catalogue } from '../prm/catalogue'
+import type { Struct, Value } from '../prm/codec'
+import type { CapabilityType, Command } from '../prm/layout'
 import type { Device } from './device'
 import { FirmwareError } from './errors'
 
@@ -18,6 +19,30 @@ const BODY = 4096
 /** op_mod of QUERY_HCA_CAP: (type << 1) | mode, mode 0 the maximum, 1 the current value. */
 export function capabilityOpMod(type: CapabilityType, mode: Capabilities['mode']): number {
   return (type.type << 1) | (mode === 'current' ? 1 : 0)
+}
+
+/**
+ * Of an answer to QUERY_HCA_CAP only the alternative of the union that the op_mod asked for means anything.
+ * @returns its name; undefined for other commands, and for types without a layout
+ */
+export function capabilityMember(catalogue: Catalogue, command: Command, opMod: number): string | undefined {
+  if (command.outbox !== 'query_hca_cap_out') return undefined
+  const type = catalogue.capabilities().find((entry) => entry.type === opMod >> 1)
+  if (type?.layout === undefined) return undefined
+  return catalogue.layout('hca_cap_union').fields.find((field) => field.layout === type.layout)?.name
+}
+
+/** Leaves the meaningless alternatives out of a decoded answer. */
+export function selectCapability(values: Struct, member: string | undefined): Struct {
+  const union = values.capability
+  const chosen = member === undefined ? undefined : (union as Struct | undefined)?.[member]
+  return member === undefined || chosen === undefined ? values : { ...values, capability: { [member]: trim(chosen) } }
+}
+
+const trim = (value: Value): Value => (isStruct(value) ? trimCounters(value) : value)
+
+function isStruct(value: Value): value is Struct {
+  return typeof value === 'object' && !Array.isArray(value) && !(value instanceof Uint8Array)
 }
 
 /** One type of capabilities. @throws FirmwareError when the device does not have it */

@@ -29,6 +29,7 @@ export interface Roots {
 }
 
 const BDF = /^[0-9a-f]{4,}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$/
+const SF = /^mlx5_core\.sf\.\d+$/
 const VENDOR_MELLANOX = 0x15b3
 
 /**
@@ -41,7 +42,8 @@ export function listDevices({ devRoot = '/dev', sysfsRoot = '/sys' }: Roots = {}
   const draft = (key: string): Draft => {
     const known = found.get(key)
     if (known !== undefined) return known
-    const fresh: Draft = { pci: sysfs.pciOf(key), auxiliary: undefined, doors: [] }
+    const pci = BDF.test(key) ? key : undefined
+    const fresh: Draft = { pci, sf: SF.test(key) ? key : undefined, auxiliary: undefined, doors: [] }
     found.set(key, fresh)
     return fresh
   }
@@ -64,12 +66,15 @@ export function listDevices({ devRoot = '/dev', sysfsRoot = '/sys' }: Roots = {}
 
 interface Draft {
   readonly pci: string | undefined
+  readonly sf: string | undefined
   auxiliary: string | undefined
   readonly doors: Door[]
 }
 
-function finish({ pci, auxiliary, doors }: Draft, sysfs: Sysfs): DeviceEntry {
-  const folder = pci === undefined ? undefined : `bus/pci/devices/${pci}`
+function finish({ pci, sf, auxiliary, doors }: Draft, sysfs: Sysfs): DeviceEntry {
+  // An SF is an auxiliary device, with the same folders in it.
+  const folder =
+    pci !== undefined ? `bus/pci/devices/${pci}` : sf === undefined ? undefined : `bus/auxiliary/devices/${sf}`
   const vendorId = folder === undefined ? undefined : sysfs.number(`${folder}/vendor`)
   const deviceId = folder === undefined ? undefined : sysfs.number(`${folder}/device`)
   const driver = folder === undefined ? undefined : sysfs.linkName(`${folder}/driver`)
@@ -154,10 +159,6 @@ class Sysfs {
       return undefined
     }
   }
-
-  pciOf(name: string): string | undefined {
-    return BDF.test(name) ? name : undefined
-  }
 }
 
 function entries(folder: string): string[] {
@@ -172,7 +173,9 @@ function byNumber(a: string, b: string): number {
   return a.localeCompare(b, 'en', { numeric: true })
 }
 
+/** PCI functions first, by address; then what has none, by name. */
 function byAddress(a: DeviceEntry, b: DeviceEntry): number {
-  const key = (entry: DeviceEntry): string => entry.pci ?? `~${entry.auxiliary ?? entry.doors[0]?.node ?? ''}`
+  if ((a.pci === undefined) !== (b.pci === undefined)) return a.pci === undefined ? 1 : -1
+  const key = ({ pci, auxiliary, doors }: DeviceEntry): string => pci ?? auxiliary ?? doors[0]?.node ?? ''
   return byNumber(key(a), key(b))
 }
