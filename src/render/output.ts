@@ -16,6 +16,8 @@ import path from 'node:path'
  * regular file (a device, a FIFO) is written to as it is, and a link stays one.
  */
 export function writeFileAtomically(name: string, contents: string | Uint8Array): void {
+  const descriptor = { '-': 1, '/dev/stdout': 1, '/dev/stderr': 2 }[name]
+  if (descriptor !== undefined) return writeAll(descriptor, contents)
   const target = existing(name)
   if (target?.regular === false) return writeFileSync(name, contents)
   const file = target?.path ?? name

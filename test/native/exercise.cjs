@@ -64,8 +64,20 @@ const refused = [
   () => addon.release(null),
 ]
 
-const mapped = (address) =>
-  fs.readFileSync('/proc/self/maps', 'utf8').includes(address.toString(16).padStart(8, '0') + '-')
+const magic = Buffer.from('pages of mlx5ctl')
+const mem = fs.openSync('/proc/self/mem', 'r')
+/** Writes a text that no other memory has. */
+const mark = (memory) => new Uint8Array(memory.buffer).set(magic)
+/** Whether the text is still there: the pages are neither unmapped nor anybody else's. */
+const mapped = (address) => {
+  const found = Buffer.alloc(magic.length)
+  try {
+    fs.readSync(mem, found, 0, found.length, address)
+  } catch {
+    return false
+  }
+  return found.equals(magic)
+}
 /** Collects until it holds; false when it does not, after many rounds. */
 const until = async (holds) => {
   for (let round = 0; round < 200 && !holds(); round++) {
@@ -73,6 +85,20 @@ const until = async (holds) => {
     await new Promise((resolve) => setTimeout(resolve, 5))
   }
   return holds()
+}
+
+/** In functions of their own, so that no local keeps what is to be collected. */
+function lose() {
+  const memory = addon.allocate(1 << 20)
+  mark(memory)
+  return memory.address
+}
+
+function hold() {
+  const memory = addon.allocate(1 << 20)
+  mark(memory)
+  addon.pin(memory.handle)
+  return { heldAddress: memory.address, heldHandle: memory.handle }
 }
 
 async function main() {
@@ -109,7 +135,7 @@ async function main() {
   const memory = addon.allocate(5000)
   const view = new Uint8Array(memory.buffer)
   const aligned = memory.address % 4096n === 0n && view.length === 8192 && view.every((byte) => byte === 0)
-  view[8191] = 7
+  mark(memory)
   addon.pin(memory.handle)
   let busy = false
   try {
@@ -124,13 +150,8 @@ async function main() {
   const unmapped = await until(() => !mapped(memory.address))
 
   // Collected, not released: unmapped too; pinned: never.
-  let lost = addon.allocate(1 << 20)
-  const lostAddress = lost.address
-  let held = addon.allocate(1 << 20)
-  const heldAddress = held.address
-  const heldHandle = held.handle
-  addon.pin(heldHandle)
-  lost = held = undefined
+  const lostAddress = lose()
+  const { heldAddress, heldHandle } = hold()
   const collected = await until(() => !mapped(lostAddress))
   const kept = mapped(heldAddress)
   addon.unpin(heldHandle)
