@@ -3,6 +3,7 @@ import { Command, CommanderError, Help } from 'commander'
 import { globalOptions } from './commands/global-options'
 import { commandTable } from './commands/table'
 import type { Ability, CommandEntry, Context, GlobalOptions, Result } from './commands/types'
+import { deviceFirst, requestedFormat } from './commands/words'
 import { Interrupted, UsageError } from './device/errors'
 import { colours } from './render/colour'
 import { describeError, envelope, type Envelope, type ErrorDescription } from './render/envelope'
@@ -203,39 +204,6 @@ function globalsOf(raw: Readonly<Record<string, unknown>>): GlobalOptions {
   }
 }
 
-/** `mlx5ctl DEVICE COMMAND ...` becomes `mlx5ctl COMMAND DEVICE ...`; a device alone is `info`. */
-function deviceFirst(words: readonly string[]): string[] {
-  const names = new Set([...commandTable.map((entry) => entry.name), 'help'])
-  const valued = new Set(
-    globalOptions.flatMap(([flags]) => (flags.includes('<') ? (flags.match(/--?[\w-]+/g) ?? []) : [])),
-  )
-  const first = operand(words, 0, valued)
-  const device = first === undefined ? undefined : words[first]
-  if (first === undefined || device === undefined || names.has(device) || !looksLikeDevice(device)) return [...words]
-  const second = operand(words, first + 1, valued)
-  const command = second === undefined ? undefined : words[second]
-  if (second === undefined || command === undefined || !names.has(command))
-    return [...words.slice(0, first), 'info', device, ...words.slice(first + 1)]
-  const between = words.slice(first + 1, second)
-  return [...words.slice(0, first), ...between, command, device, ...words.slice(second + 1)]
-}
-
-/** Index of the first word from `start` that is no option and no value of one. */
-function operand(words: readonly string[], start: number, valued: ReadonlySet<string>): number | undefined {
-  for (let index = start; index < words.length; index++) {
-    const word = words[index] ?? ''
-    if (word === '--') return undefined
-    if (!word.startsWith('-')) return index
-    if (valued.has(word)) index++
-  }
-  return undefined
-}
-
-/** A mistyped command must be told as one: a device has a digit, a colon or a slash in its name. */
-function looksLikeDevice(word: string): boolean {
-  return /[\d:/]/.test(word)
-}
-
 async function execute(called: Called, streams: Streams, signal: AbortSignal): Promise<number> {
   const { entry, args, own, options } = called
   checkAbilities(entry, options)
@@ -348,15 +316,6 @@ async function fail(error: unknown, { format: how, called, verbose }: Failure, s
 function usageOf(error: CommanderError): ErrorDescription {
   const message = error.code === 'commander.help' ? 'no command was given; mlx5ctl --help lists them' : error.message
   return { kind: 'usage', message: message.replace(/^error: /, '').replace(/\n/g, ' '), hint: null }
-}
-
-/** The format, before the command line has been understood: also its errors are JSON where JSON was asked for. */
-function requestedFormat(words: readonly string[]): GlobalOptions['format'] {
-  const own = words.includes('--') ? words.slice(0, words.indexOf('--')) : words
-  if (own.includes('-j') || own.includes('--json') || own.includes('--format=json')) return 'json'
-  const asked = own[own.indexOf('--format') + 1]
-  if (own.includes('--format') && (asked === 'json' || asked === 'ndjson')) return asked
-  return own.includes('--format=ndjson') ? 'ndjson' : 'text'
 }
 
 function stringify(value: unknown, indent?: number): string {

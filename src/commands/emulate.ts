@@ -4,7 +4,7 @@ import type { Context, Result } from './types'
 
 const versions = ['v1', 'v2', 'v3', 'v4'] as const
 
-export async function run({ options, own, launcher }: Context, command: readonly string[]): Promise<Result> {
+export async function run({ options, own, launcher, signal }: Context, command: readonly string[]): Promise<Result> {
   const uapi = versions.find((version) => version === (own.uapi ?? 'v4'))
   if (uapi === undefined) throw new UsageError(`--uapi takes ${versions.join(', ')}`)
   if (own.profile !== undefined && !Array.isArray(own.profile)) throw new UsageError('--profile takes a name')
@@ -16,6 +16,7 @@ export async function run({ options, own, launcher }: Context, command: readonly
     logFile: typeof own.log === 'string' ? own.log : undefined,
     command,
     launcher,
+    signal,
   })
   return { data: null, text: () => '', exitCode }
 }

@@ -17,24 +17,43 @@ import { buildTree, passedThrough, pciAddress } from './sysfs'
 const realNodes = ['null', 'zero', 'full', 'random', 'urandom', 'tty', 'fuse', 'console', 'ptmx', 'kmsg']
 const realFolders = ['pts', 'shm', 'mqueue', 'net', 'hugepages']
 
+const EXIT_INTERRUPTED = 130
+
 /**
  * Inside the namespace: mounts the devices, serves them, runs the command and tells its exit code. Ends this process: a read
  * of /dev/fuse is pending in a thread of its own, which nothing else would end.
  */
 export async function serveInside(options: InsideOptions): Promise<void> {
+  const code = await serve(options).catch((error: unknown) => {
+    process.stderr.write(`mlx5ctl emulate: ${error instanceof Error ? error.message : String(error)}\n`)
+    return 1
+  })
+  process.send?.(code, () => process.kill(process.pid, 'SIGKILL'))
+}
+
+async function serve(options: InsideOptions): Promise<number> {
   const log = openLog(options.logFile)
   const tree = new Tree()
   const machines = makeMachines(options, log)
   buildTree(tree, machines, options.uapi)
-  const fuse = mountFuse(options.folder)
-  const server = new FuseServer(fuse, tree)
-  const served = server.serve()
-  served.catch((error: unknown) => process.stderr.write(`mlx5ctl emulate: ${String(error)}\n`))
-  await mountNamespace(options, machines)
-  const code = await runCommand(options)
+  const server = new FuseServer(mountFuse(options.folder), tree)
+  server.serve().catch((error: unknown) => process.stderr.write(`mlx5ctl emulate: ${String(error)}\n`))
+  const interrupted = await catchInterrupt(() => mountNamespace(options, machines))
+  // An interruption before there is a command to take it.
+  const code = interrupted ? EXIT_INTERRUPTED : await runCommand(options)
   server.releaseAll()
   for (const { firmware, pci } of machines) log('final', { pci, ...firmware.objects.counts() })
-  process.send?.(code, () => process.kill(process.pid, 'SIGKILL'))
+  return code
+}
+
+/** Whether SIGINT came meanwhile. */
+async function catchInterrupt(work: () => Promise<void>): Promise<boolean> {
+  let interrupted = false
+  const interrupt = (): void => void (interrupted = true)
+  process.on('SIGINT', interrupt)
+  await work()
+  process.removeListener('SIGINT', interrupt)
+  return interrupted
 }
 
 function makeMachines(options: InsideOptions, log: Log): Machine[] {

@@ -13,6 +13,8 @@ export interface EmulateOptions {
   readonly stateFile?: string | undefined
   readonly logFile?: string | undefined
   readonly command: readonly string[]
+  /** Aborted: the command is not started any more. */
+  readonly signal?: AbortSignal | undefined
   /** The launcher of this program, which the namespace's server is started with. */
   readonly launcher: string
 }
@@ -45,9 +47,10 @@ export async function runEmulated(options: EmulateOptions): Promise<number> {
   for (const profile of options.profiles) loadProfile(profile)
   new Faults(options.fault)
   const unshare = findWayIn()
+  if (options.signal?.aborted === true) return 128 + os.signals.SIGINT
   const folder = mkdtempSync(path.join(tmpdir(), 'mlx5ctl-emulate-'))
   try {
-    const inside: InsideOptions = { ...options, folder }
+    const inside: InsideOptions = { ...options, signal: undefined, folder }
     // The channel carries the exit code, and its end tells the server that nobody waits any more.
     const child = spawn('unshare', [...unshare, process.execPath, options.launcher, 'emulate'], {
       stdio: ['inherit', 'inherit', 'inherit', 'ipc'],

@@ -1,6 +1,5 @@
-import { constants } from 'node:fs'
-import { open, type FileHandle } from 'node:fs/promises'
-import { loadAddon, type Addon } from '../native'
+import type { FileHandle } from 'node:fs/promises'
+import type { Addon } from '../native'
 import {
   DeliveryError,
   type DeviceIdentity,
@@ -10,7 +9,8 @@ import {
   type Transport,
   type UserContext,
 } from './contract'
-import { deliveryError, errnoName, filterError, openError } from './errno'
+import { deliveryError, errnoName, filterError } from './errno'
+import { dataView, openNode, type NodeOptions } from './node-file'
 import { checkLengths, Serial } from './serial'
 
 /** fwctl user interface, Linux 6.15. Structures little-endian, sizes and offsets in bytes. */
@@ -21,29 +21,12 @@ const DEVICE_DATA = { size: 8, uid: 0, caps: 4 } as const
 const LIMIT = 0x200000
 
 /** Opens an fwctl node and makes sure that an mlx5 device is behind it. */
-export async function openFwctl(
-  device: DeviceIdentity,
-  options: { readonly sysfsRoot?: string; readonly addon?: Addon } = {},
-): Promise<Transport> {
-  const addon = options.addon ?? loadAddon()
-  let file: FileHandle
-  try {
-    file = await open(device.node, constants.O_RDWR)
-  } catch (error) {
-    throw openError('fwctl', device.node, error, options.sysfsRoot)
-  }
-  try {
-    return new FwctlTransport(
-      device,
-      addon,
-      file,
-      await info(addon, file.fd, device.node, options.sysfsRoot),
-      options.sysfsRoot,
-    )
-  } catch (error) {
-    await file.close()
-    throw error
-  }
+export function openFwctl(device: DeviceIdentity, options: NodeOptions = {}): Promise<Transport> {
+  const { sysfsRoot } = options
+  return openNode('fwctl', device, options, async (addon, file) => {
+    const context = await info(addon, file.fd, device.node, sysfsRoot)
+    return new FwctlTransport(device, addon, file, context, sysfsRoot)
+  })
 }
 
 async function info(addon: Addon, fd: number, node: string, sysfs: string | undefined): Promise<UserContext> {
@@ -123,8 +106,4 @@ class FwctlTransport implements Transport {
     }
     return result > 0 ? 'EFAULT' : errnoName(errno)
   }
-}
-
-function dataView(bytes: Uint8Array): DataView {
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
 }

@@ -1,6 +1,5 @@
-import { open, type FileHandle } from 'node:fs/promises'
-import { constants } from 'node:fs'
-import { loadAddon, type Addon } from '../native'
+import type { FileHandle } from 'node:fs/promises'
+import type { Addon } from '../native'
 import {
   DeliveryError,
   type DeviceIdentity,
@@ -11,7 +10,8 @@ import {
   type Transport,
   type UserContext,
 } from './contract'
-import { deliveryError, errnoName, openError } from './errno'
+import { deliveryError, errnoName } from './errno'
+import { dataView, openNode, type NodeOptions } from './node-file'
 import { checkLengths, Serial } from './serial'
 
 /**
@@ -69,24 +69,12 @@ const versions = {
 } as const satisfies Record<string, Version>
 
 /** Opens a node of the mlx5ctl misc driver. The version is found by INFO, which has no side effects. */
-export async function openMlx5ctl(
-  device: DeviceIdentity,
-  options: { readonly sysfsRoot?: string; readonly addon?: Addon } = {},
-): Promise<Transport> {
-  const addon = options.addon ?? loadAddon()
-  let file: FileHandle
-  try {
-    file = await open(device.node, constants.O_RDWR)
-  } catch (error) {
-    throw openError('mlx5ctl', device.node, error, options.sysfsRoot)
-  }
-  try {
-    const { version, context } = await probe(addon, file.fd, device.node, options.sysfsRoot)
-    return new Mlx5ctlTransport(device, addon, file, version, context, options.sysfsRoot)
-  } catch (error) {
-    await file.close()
-    throw error
-  }
+export function openMlx5ctl(device: DeviceIdentity, options: NodeOptions = {}): Promise<Transport> {
+  const { sysfsRoot } = options
+  return openNode('mlx5ctl', device, options, async (addon, file) => {
+    const { version, context } = await probe(addon, file.fd, device.node, sysfsRoot)
+    return new Mlx5ctlTransport(device, addon, file, version, context, sysfsRoot)
+  })
 }
 
 async function probe(
@@ -251,8 +239,4 @@ function explainMemory(error: unknown): unknown {
   return new DeliveryError(error.message, 'ENOMEM', {
     hint: 'registered memory counts against RLIMIT_MEMLOCK, for root too: raise it (ulimit -l unlimited)',
   })
-}
-
-function dataView(bytes: Uint8Array): DataView {
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
 }

@@ -1,7 +1,8 @@
+import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import { emulated } from '../support/cli'
+import { bin, emulated } from '../support/cli'
 import { describeUnless, missingForEmulatedNodes } from '../support/oracle'
 
 interface Event {
@@ -95,13 +96,16 @@ describeUnless(missingForEmulatedNodes(), 'what a process leaves in the device',
   })
 
   test('the emulation leaves no folder, mount or process behind', () => {
-    const before = readdirSync(tmpdir()).filter((name) => name.startsWith('mlx5ctl-emulate-'))
-    const { stdout, status } = emulated(
-      'ls /dev/fwctl /sys/class/fwctl; test -c /dev/null && echo null; cat /sys/class/net/lo/ifindex; exit 7',
-    )
+    const own = mkdtempSync(path.join(folder, 'tmp-'))
+    const script =
+      'ls /dev/fwctl /sys/class/fwctl; test -c /dev/null && echo null; cat /sys/class/net/lo/ifindex; exit 7'
+    const { status, stdout } = spawnSync(process.execPath, [bin, 'emulate', '--', 'bash', '-c', script], {
+      encoding: 'utf8',
+      env: { ...process.env, TMPDIR: own },
+    })
     expect([status, stdout]).toEqual([7, '/dev/fwctl:\nfwctl0\n\n/sys/class/fwctl:\nfwctl0\nnull\n1\n'])
-    expect(readdirSync(tmpdir()).filter((name) => name.startsWith('mlx5ctl-emulate-'))).toEqual(before)
-    expect(readFileSync('/proc/self/mountinfo', 'utf8')).not.toContain('mlx5ctl-emulate')
+    expect(readdirSync(own)).toEqual([])
+    expect(readFileSync('/proc/self/mountinfo', 'utf8')).not.toContain(own)
   })
 
   test('exit codes and signals of the command are passed on', () => {

@@ -1,0 +1,45 @@
+import { globalOptions } from './global-options'
+import { commandTable } from './table'
+import type { GlobalOptions } from './types'
+
+/** `mlx5ctl DEVICE COMMAND ...` becomes `mlx5ctl COMMAND DEVICE ...`; a device alone is `info`. */
+export function deviceFirst(words: readonly string[]): string[] {
+  const names = new Set([...commandTable.map((entry) => entry.name), 'help'])
+  const valued = new Set(
+    globalOptions.flatMap(([flags]) => (flags.includes('<') ? (flags.match(/--?[\w-]+/g) ?? []) : [])),
+  )
+  const first = operand(words, 0, valued)
+  const device = first === undefined ? undefined : words[first]
+  if (first === undefined || device === undefined || names.has(device) || !looksLikeDevice(device)) return [...words]
+  const second = operand(words, first + 1, valued)
+  const command = second === undefined ? undefined : words[second]
+  if (second === undefined || command === undefined || !names.has(command))
+    return [...words.slice(0, first), 'info', device, ...words.slice(first + 1)]
+  const between = words.slice(first + 1, second)
+  return [...words.slice(0, first), ...between, command, device, ...words.slice(second + 1)]
+}
+
+/** Index of the first word from `start` that is no option and no value of one. */
+function operand(words: readonly string[], start: number, valued: ReadonlySet<string>): number | undefined {
+  for (let index = start; index < words.length; index++) {
+    const word = words[index] ?? ''
+    if (word === '--') return undefined
+    if (!word.startsWith('-')) return index
+    if (valued.has(word)) index++
+  }
+  return undefined
+}
+
+/** A mistyped command must be told as one: a device has a digit, a colon or a slash in its name. */
+function looksLikeDevice(word: string): boolean {
+  return /[\d:/]/.test(word)
+}
+
+/** The format, before the command line has been understood: also its errors are JSON where JSON was asked for. */
+export function requestedFormat(words: readonly string[]): GlobalOptions['format'] {
+  const own = words.includes('--') ? words.slice(0, words.indexOf('--')) : words
+  if (own.includes('-j') || own.includes('--json') || own.includes('--format=json')) return 'json'
+  const asked = own[own.indexOf('--format') + 1]
+  if (own.includes('--format') && (asked === 'json' || asked === 'ndjson')) return asked
+  return own.includes('--format=ndjson') ? 'ndjson' : 'text'
+}

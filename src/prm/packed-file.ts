@@ -1,0 +1,113 @@
+import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
+import { entryKinds, readLine, type Entries, type EntryKind } from './entries'
+import { MalformedData } from './errors'
+import { headerBytes, readHeader, type IndexEntry, type IndexPlace, type Source, type Table } from './packed-format'
+
+/** One packed file of a catalogue. */
+export interface CatalogueFile {
+  readonly path: string
+  readonly hash: string
+  readonly sources: readonly Source[]
+  readonly counts: { readonly [K in EntryKind]: number }
+}
+
+/** One packed file: its table in memory, its slices read by position. */
+export class PackedFile {
+  readonly hash: string
+  readonly sources: readonly Source[]
+  private readonly fd: number
+  private readonly table: Table
+  private readonly base: number
+  private readonly size: number
+  private readonly indices = new Map<EntryKind, readonly IndexEntry[]>()
+  private readonly byKindAndName = new Map<EntryKind, ReadonlyMap<string, IndexEntry>>()
+  private open = true
+
+  /** @throws MalformedData when it is absent, damaged or of another format */
+  constructor(readonly path: string) {
+    try {
+      this.fd = openSync(path, 'r')
+    } catch (error) {
+      throw new MalformedData(path, `the catalogue cannot be opened: ${(error as Error).message}`)
+    }
+    this.size = fstatSync(this.fd).size
+    const { tableLength, hash } = readHeader(this.read(0, Math.min(headerBytes, this.size)), path)
+    this.hash = hash
+    this.base = headerBytes + tableLength
+    this.table = parseTable(this.read(headerBytes, tableLength), path)
+    this.sources = this.table.sources
+  }
+
+  index(kind: EntryKind): readonly IndexEntry[] {
+    const known = this.indices.get(kind)
+    if (known !== undefined) return known
+    const { offset, length, count } = this.table.kinds[kind]
+    const index = parseIndex(this.read(this.base + offset, length), count, this.path)
+    this.indices.set(kind, index)
+    return index
+  }
+
+  counts(): CatalogueFile['counts'] {
+    return Object.fromEntries(entryKinds.map((kind) => [kind, this.table.kinds[kind].count])) as CatalogueFile['counts']
+  }
+
+  byName<K extends EntryKind>(kind: K, name: string): Entries[K][number] | undefined {
+    let names = this.byKindAndName.get(kind)
+    if (names === undefined) {
+      names = new Map(this.index(kind).map((entry) => [entry[0], entry]))
+      this.byKindAndName.set(kind, names)
+    }
+    const entry = names.get(name)
+    return entry === undefined ? undefined : this.slice(kind, entry)
+  }
+
+  byNumber<K extends EntryKind>(kind: K, number: number): Entries[K][number] | undefined {
+    const entry = this.index(kind).find((candidate) => candidate[1] === number)
+    return entry === undefined ? undefined : this.slice(kind, entry)
+  }
+
+  close(): void {
+    if (this.open) closeSync(this.fd)
+    this.open = false
+  }
+
+  private slice<K extends EntryKind>(kind: K, [name, , offset, length]: IndexEntry): Entries[K][number] {
+    const text = this.read(this.base + offset, length).toString('utf8')
+    return readLine[kind](text, `${this.path}, ${name}`)
+  }
+
+  private read(position: number, length: number): Buffer {
+    if (!(position >= 0 && length >= 0 && position + length <= this.size))
+      throw new MalformedData(this.path, 'the catalogue is truncated', this.size)
+    const bytes = Buffer.allocUnsafe(length)
+    const got = readSync(this.fd, bytes, 0, length, position)
+    if (got !== length) throw new MalformedData(this.path, 'the catalogue is truncated', position + got)
+    return bytes
+  }
+}
+
+function parseTable(bytes: Buffer, file: string): Table {
+  const table = parseJson(bytes, file) as Table
+  const isPlace = (place: Partial<IndexPlace> | undefined): boolean =>
+    [place?.count, place?.offset, place?.length].every((value) => Number.isSafeInteger(value))
+  if (!Array.isArray(table?.sources) || !entryKinds.every((kind) => isPlace(table.kinds?.[kind])))
+    throw new MalformedData(file, "the catalogue's table is damaged")
+  return table
+}
+
+function parseIndex(bytes: Buffer, count: number, file: string): readonly IndexEntry[] {
+  const index = parseJson(bytes, file)
+  const isEntry = (entry: unknown): boolean =>
+    Array.isArray(entry) && typeof entry[0] === 'string' && entry.slice(1).every((value) => Number.isSafeInteger(value))
+  if (!Array.isArray(index) || index.length !== count || !index.every(isEntry))
+    throw new MalformedData(file, "the catalogue's index is damaged")
+  return index as readonly IndexEntry[]
+}
+
+function parseJson(bytes: Buffer, file: string): unknown {
+  try {
+    return JSON.parse(bytes.toString('utf8'))
+  } catch (error) {
+    throw new MalformedData(file, `the catalogue's table is damaged: ${(error as Error).message}`)
+  }
+}
