@@ -33,11 +33,15 @@ export function openCatalogue(files: readonly string[] = defaultCatalogueFiles()
   return new Catalogue(files.map((file) => new PackedFile(file)))
 }
 
-/** The packed file beside the bundle, else in dist/ of a source tree; then $XDG_DATA_HOME/mlx5ctl/*.bin by name. */
-function defaultCatalogueFiles(): string[] {
+/** The packed file beside the bundle, else in dist/ of a source tree. */
+export function builtInCatalogueFile(): string {
   const beside = path.join(__dirname, 'catalogue.bin')
-  const builtIn = existsSync(beside) ? beside : path.resolve(__dirname, '../../dist/catalogue.bin')
-  return [builtIn, ...userCatalogueFiles()]
+  return existsSync(beside) ? beside : path.resolve(__dirname, '../../dist/catalogue.bin')
+}
+
+/** The built-in file, then $XDG_DATA_HOME/mlx5ctl/*.bin by name. */
+function defaultCatalogueFiles(): string[] {
+  return [builtInCatalogueFile(), ...userCatalogueFiles()]
 }
 
 /** Where imports of the user lie. */

@@ -12,6 +12,7 @@ import {
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { bin, mlx5ctl } from '../support/cli'
+import { describeUnless } from '../support/oracle'
 import { parseEnvelope } from '../support/schema'
 
 const emu = 'emu:connectx6dx'
@@ -290,6 +291,40 @@ test('--timeout ends between commands with exit 5', () => {
   expect(status).toBe(5)
   expect(stderr).toMatch(/time of 0\.1 s is over/)
 })
+
+const older = sourcesOf('linux-headers-6.12')
+describeUnless(
+  older === undefined ? 'no headers of Linux 6.12 (scripts/fetch-sources.sh)' : undefined,
+  'importing the headers of another kernel',
+  () => {
+    test('keeps what they do not say: scopes, pairings, fields from other sources', () => {
+      const env = { ...process.env, XDG_DATA_HOME: at('xdg') }
+      const run = (...argv: string[]): string => {
+        const { stdout, stderr, status } = spawnSync(process.execPath, [bin, ...argv], { env, encoding: 'utf8' })
+        if (status !== 0) throw new Error(stderr)
+        return stdout
+      }
+      const headers = ['mlx5_ifc.h', 'mlx5_ifc_fpga.h', 'device.h', 'driver.h'].map((name) =>
+        path.join(older ?? '', name),
+      )
+      run('catalogue', 'import', ...headers, '--name', 'older', '-q')
+      expect(run('cmd', 'show', 'QUERY_HCA_CAP')).toMatch(/^fwctl scope: {2}0 \(configuration\)$/m)
+      expect(run('cmd', 'show', 'ACCESS_REG')).toMatch(/access_register_out \(16 bytes\)/)
+      expect(run('cmd', emu, 'CREATE_MKEY', 'mkey_umem_id=5', '--dry-run', '--hex')).toMatch(/mkey_umem_id=5$/m)
+      expect(run('cap', emu, 'GENERAL')).toMatch(/device_frequency_khz +1000000/)
+      // Listing works out the sizes of every inbox and outbox.
+      const names = (JSON.parse(run('cmd', 'list', '-j')) as { data: { commands: { name: string }[] } }).data.commands
+      expect(names.length).toBeGreaterThan(230)
+      expect(run('info', emu)).toMatch(/^PSID: +MT_0000000359$/m)
+    })
+  },
+)
+
+function sourcesOf(prefix: string): string | undefined {
+  const folder = path.resolve(__dirname, '../../.sources')
+  const found = existsSync(folder) ? readdirSync(folder).find((name) => name.startsWith(prefix)) : undefined
+  return found === undefined ? undefined : path.join(folder, found)
+}
 
 test('imported headers stand in front of the built-in catalogue', () => {
   const header = at('mlx5_ifc.h')
