@@ -29,9 +29,11 @@ const lazyPackages = Object.fromEntries(
     `node_modules/${name}/${require(at('node_modules', name, 'package.json')).main ?? 'source/index.js'}`,
   ]),
 )
+const importer = 'src/prm/import/user-catalogue.ts'
 const apart = {
   name: 'packages-apart',
   setup(esbuild) {
+    esbuild.onResolve({ filter: /\/import\/user-catalogue$/ }, () => ({ path: './import.js', external: true }))
     esbuild.onResolve({ filter: new RegExp(`^(?:${Object.keys(lazyPackages).join('|')})$`) }, ({ path: name }) => ({
       path: `./${name}.js`,
       external: true,
@@ -47,7 +49,14 @@ buildAddon()
 if (process.argv.includes('--types')) emitTypes()
 
 async function bundle() {
-  const entries = { cli: 'src/program.ts', index: 'src/index.ts', pack: 'src/prm/pack.ts', ...lazyPackages }
+  const entries = {
+    cli: 'src/program.ts',
+    index: 'src/index.ts',
+    'emulate-server': 'src/emulator/server.ts',
+    import: importer,
+    pack: 'src/prm/pack.ts',
+    ...lazyPackages,
+  }
   const entryPoints = Object.fromEntries(Object.entries(entries).map(([name, file]) => [name, at(file)]))
   await build({
     entryPoints,

@@ -79,14 +79,14 @@ export async function runProgram(words: readonly string[], streams: Streams): Pr
   const interruption = new AbortController()
   const stop = (signal: NodeJS.Signals): void => interruption.abort(signal)
   let called: Called | undefined
-  const program = createProgram(streams, (entry, args, own, options) => {
+  const ordered = deviceFirst(words)
+  const program = createProgram(streams, commandsFor(ordered), (entry, args, own, options) => {
     called = { entry, args, own, options }
   })
   process.on('SIGINT', stop)
   process.on('SIGTERM', stop)
   try {
-    if (process.env.MLX5CTL_EMULATE_INSIDE !== undefined) return await inside()
-    program.parse(deviceFirst(words), { from: 'user' })
+    program.parse(ordered, { from: 'user' })
     if (called === undefined) throw new UsageError('no command was given; mlx5ctl --help lists them')
     return await execute(called, streams, interruption.signal)
   } catch (error) {
@@ -109,17 +109,16 @@ interface Called {
   readonly options: GlobalOptions
 }
 
-/** The server of `emulate`, started by the outer process. */
-async function inside(): Promise<number> {
-  const { insideOptions, runInside } = await import('./commands/emulate')
-  const options = insideOptions()
-  if (options !== undefined) await runInside(options)
-  return 0
+/** The command that a line calls, where that is plain; else all, for help and for suggestions. */
+function commandsFor(words: readonly string[]): readonly CommandEntry[] {
+  const called = commandTable.find((entry) => entry.name === words[0])
+  return called === undefined ? commandTable : [called]
 }
 
 /** The commander program, made from the command table. */
 export function createProgram(
   streams: Streams,
+  entries: readonly CommandEntry[],
   call: (entry: CommandEntry, args: string[], own: Record<string, unknown>, options: GlobalOptions) => void,
 ): Command {
   const program = new Command('mlx5ctl')
@@ -132,7 +131,7 @@ export function createProgram(
     .configureOutput({ writeOut: (text) => streams.stdout(text), writeErr: () => undefined })
     .addHelpText('after', `\nDevices: ${deviceNames}\nExit codes: ${exitText}`)
   for (const [flags, description] of globalOptions) program.option(flags, description)
-  for (const entry of commandTable) addCommand(program, entry, call)
+  for (const entry of entries) addCommand(program, entry, call)
   return program
 }
 
@@ -141,7 +140,7 @@ const deviceNames =
 const exitText =
   '0 done, 1 bug, 2 usage, 3 no device, 4 permission, 5 not delivered, 6 refused by firmware, 7 malformed data, 8 partial, 9 not supported.'
 
-function addCommand(program: Command, entry: CommandEntry, call: Parameters<typeof createProgram>[1]): void {
+function addCommand(program: Command, entry: CommandEntry, call: Parameters<typeof createProgram>[2]): void {
   const command = program
     .command(entry.name)
     .summary(entry.summary)

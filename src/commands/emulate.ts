@@ -1,5 +1,5 @@
 import { UsageError } from '../device/errors'
-import { insideVariable, runEmulated, type InsideOptions } from '../emulator/run'
+import { runEmulated } from '../emulator/run'
 import type { Context, Result } from './types'
 
 const versions = ['v1', 'v2', 'v3', 'v4'] as const
@@ -19,16 +19,4 @@ export async function run({ options, own, launcher, signal }: Context, command: 
     signal,
   })
   return { data: null, text: () => '', exitCode }
-}
-
-/** The other side of run(): what it was started with inside the namespace, if it was. */
-export function insideOptions(): InsideOptions | undefined {
-  const text = process.env[insideVariable]
-  return text === undefined ? undefined : (JSON.parse(text) as InsideOptions)
-}
-
-/** Serves inside the namespace; ends the process. */
-export async function runInside(options: InsideOptions): Promise<void> {
-  const { serveInside } = await import('../emulator/inside')
-  await serveInside(options)
 }

@@ -15,7 +15,7 @@ export interface EmulateOptions {
   readonly command: readonly string[]
   /** Aborted: the command is not started any more. */
   readonly signal?: AbortSignal | undefined
-  /** The launcher of this program, which the namespace's server is started with. */
+  /** The launcher of this program, which the command finds as mlx5ctl. */
   readonly launcher: string
 }
 
@@ -52,7 +52,7 @@ export async function runEmulated(options: EmulateOptions): Promise<number> {
   try {
     const inside: InsideOptions = { ...options, signal: undefined, folder }
     // The channel carries the exit code, and its end tells the server that nobody waits any more.
-    const child = spawn('unshare', [...unshare, process.execPath, options.launcher, 'emulate'], {
+    const child = spawn('unshare', [...unshare, process.execPath, path.join(__dirname, 'emulate-server.js')], {
       stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
       env: { ...process.env, [insideVariable]: JSON.stringify(inside) },
     })

@@ -5,7 +5,7 @@ import type { Entries, EntryKind } from './entries'
 import { NameError } from './errors'
 import type { CapabilityType, Command, CommandStatus, Enumeration, GeneralObject, Layout, Register } from './layout'
 import { nearest } from './nearest'
-import { PackedFile, type CatalogueFile } from './packed-file'
+import { openPackedFile, type CatalogueFile, type PackedFile } from './packed-file'
 import { parseInteger } from './value-text'
 
 /** Prefixes that the kernel's headers have and that may be typed or left out. */
@@ -30,7 +30,7 @@ export type { CatalogueFile }
 
 /** Opens the built-in catalogue and what the user imported; entries of later files stand in front of earlier ones. */
 export function openCatalogue(files: readonly string[] = defaultCatalogueFiles()): Catalogue {
-  return new Catalogue(files.map((file) => new PackedFile(file)))
+  return new Catalogue(files.map((file) => openPackedFile(file)))
 }
 
 /** The packed file beside the bundle, else in dist/ of a source tree. */
@@ -64,6 +64,7 @@ function userCatalogueFiles(): string[] {
 export class Catalogue {
   private readonly kept = new Map<string, unknown>()
   private readonly sorted = new Map<EntryKind, readonly unknown[]>()
+  private closed = false
 
   constructor(private readonly files: readonly PackedFile[]) {}
 
@@ -150,8 +151,10 @@ export class Catalogue {
     return this.byNumber('statuses', code)
   }
 
+  /** Idempotent. */
   close(): void {
-    for (const file of this.files) file.close()
+    if (!this.closed) for (const file of this.files) file.close()
+    this.closed = true
   }
 
   private find<K extends EntryKind>(kind: K, key: string | number): Entries[K][number] | undefined {

@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
+import { closeSync, fstatSync, openSync, readSync, statSync } from 'node:fs'
 import { entryKinds, readLine, type Entries, type EntryKind } from './entries'
 import { MalformedData } from './errors'
 import { headerBytes, readHeader, type IndexEntry, type IndexPlace, type Source, type Table } from './packed-format'
@@ -11,8 +11,22 @@ export interface CatalogueFile {
   readonly counts: { readonly [K in EntryKind]: number }
 }
 
+/** Files that are open, by what they were when they were opened: a device and its emulator read the same one. */
+const opened = new Map<string, PackedFile>()
+
+/** @throws MalformedData when it is absent, damaged or of another format */
+export function openPackedFile(path: string): PackedFile {
+  const stat = statSync(path, { throwIfNoEntry: false })
+  const key = stat === undefined ? path : [path, stat.ino, stat.size, stat.mtimeMs].join(':')
+  const file = opened.get(key) ?? new PackedFile(path, () => opened.delete(key))
+  opened.set(key, file)
+  file.users++
+  return file
+}
+
 /** One packed file: its table in memory, its slices read by position. */
 export class PackedFile {
+  users = 0
   readonly hash: string
   readonly sources: readonly Source[]
   private readonly fd: number
@@ -21,10 +35,11 @@ export class PackedFile {
   private readonly size: number
   private readonly indices = new Map<EntryKind, readonly IndexEntry[]>()
   private readonly byKindAndName = new Map<EntryKind, ReadonlyMap<string, IndexEntry>>()
-  private open = true
 
-  /** @throws MalformedData when it is absent, damaged or of another format */
-  constructor(readonly path: string) {
+  constructor(
+    readonly path: string,
+    private readonly forget: () => void,
+  ) {
     try {
       this.fd = openSync(path, 'r')
     } catch (error) {
@@ -67,8 +82,10 @@ export class PackedFile {
   }
 
   close(): void {
-    if (this.open) closeSync(this.fd)
-    this.open = false
+    this.users--
+    if (this.users !== 0) return
+    this.forget()
+    closeSync(this.fd)
   }
 
   private slice<K extends EntryKind>(kind: K, [name, , offset, length]: IndexEntry): Entries[K][number] {
