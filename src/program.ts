@@ -1,5 +1,5 @@
 import { fstatSync } from 'node:fs'
-import { Command, CommanderError, Help } from 'commander'
+import { Command, CommanderError } from 'commander'
 import { globalOptions } from './commands/global-options'
 import { commandTable } from './commands/table'
 import type { Ability, CommandEntry, Context, GlobalOptions, Result } from './commands/types'
@@ -128,6 +128,7 @@ export function createProgram(
     .helpCommand('help [command]', 'help for a command')
     .showSuggestionAfterError()
     .exitOverride()
+    .configureHelp({ subcommandTerm: (command) => command.name() })
     .configureOutput({ writeOut: (text) => streams.stdout(text), writeErr: () => undefined })
     .addHelpText('after', `\nDevices: ${deviceNames}\nExit codes: ${exitText}`)
   for (const [flags, description] of globalOptions) program.option(flags, description)
@@ -147,10 +148,7 @@ function addCommand(program: Command, entry: CommandEntry, call: Parameters<type
     .description(entry.description)
     .usage(`${entry.arguments} [options]`.trim())
     .argument('[words...]')
-    .configureHelp({
-      visibleArguments: () => [],
-      formatHelp: (own, helper) => Help.prototype.formatHelp.call(helper, own, helper),
-    })
+    .configureHelp({ visibleArguments: () => [] })
     .addHelpText(
       'after',
       `\nExamples:\n${entry.examples.map((example) => `  ${example}`).join('\n')}\n\nOptions of every command: mlx5ctl --help`,
