@@ -59,11 +59,7 @@ struct call {
 
 static napi_value fail(napi_env env, const char *message)
 {
-	bool pending = false;
-
-	napi_is_exception_pending(env, &pending);
-	if (!pending)
-		napi_throw_error(env, NULL, message);
+	napi_throw_error(env, NULL, message);
 	return NULL;
 }
 
@@ -112,8 +108,6 @@ static void buffer_collected(napi_env env, void *data, void *hint)
 {
 	struct region *region = hint;
 
-	(void)env;
-	(void)data;
 	region->buffer_alive = false;
 	region_settle(region);
 }
@@ -122,7 +116,6 @@ static void handle_collected(napi_env env, void *data, void *hint)
 {
 	struct region *region = data;
 
-	(void)hint;
 	region->handle_alive = false;
 	if (region->buffer)
 		napi_delete_reference(env, region->buffer);
@@ -250,7 +243,6 @@ static void call_execute(napi_env env, void *data)
 {
 	struct call *call = data;
 
-	(void)env;
 	errno = 0;
 	call->result = call->by_value ? ioctl(call->fd, call->request, (unsigned long)call->value) :
 					ioctl(call->fd, call->request, call->argument);
@@ -401,22 +393,15 @@ static napi_value start_ioctl(napi_env env, napi_callback_info info)
 	return promise;
 }
 
+#define METHOD(name, function) { name, NULL, function, NULL, NULL, NULL, napi_default_jsproperty, NULL }
+
 NAPI_MODULE_INIT()
 {
-	static const struct {
-		const char *name;
-		napi_callback function;
-	} functions[] = {
-		{ "ioctl", start_ioctl },  { "allocate", memory_allocate }, { "pin", memory_pin },
-		{ "unpin", memory_unpin }, { "release", memory_release },
+	napi_property_descriptor methods[] = {
+		METHOD("ioctl", start_ioctl), METHOD("allocate", memory_allocate), METHOD("pin", memory_pin),
+		METHOD("unpin", memory_unpin), METHOD("release", memory_release),
 	};
 
-	for (size_t i = 0; i < sizeof(functions) / sizeof(functions[0]); i++) {
-		napi_value function;
-
-		CHECK(napi_create_function(env, functions[i].name, NAPI_AUTO_LENGTH, functions[i].function, NULL,
-					   &function));
-		CHECK(napi_set_named_property(env, exports, functions[i].name, function));
-	}
+	CHECK(napi_define_properties(env, exports, sizeof(methods) / sizeof(methods[0]), methods));
 	return exports;
 }

@@ -109,6 +109,7 @@ function buildAddon() {
     '-O2',
     '-Wall',
     '-Wextra',
+    '-Wno-unused-parameter',
     '-Werror',
     '-fvisibility=hidden',
     '-pthread',
