@@ -30,9 +30,10 @@ export function describeError(error: unknown): ErrorDescription {
   const raw = (typeof error === 'object' && error !== null ? error : {}) as Readonly<Record<string, unknown>>
   const text = (value: unknown): string | undefined => (typeof value === 'string' ? value : undefined)
   const firmware = raw.kind === 'firmware'
-  const errno = text(raw.errno)
+  const system = systemError(raw)
+  const errno = text(raw.errno) ?? system?.code
   return {
-    kind: text(raw.kind) ?? 'internal',
+    kind: text(raw.kind) ?? system?.kind ?? 'internal',
     message: text(raw.message) ?? String(error),
     hint: text(raw.hint) ?? null,
     ...(errno === undefined ? {} : { errno }),
@@ -45,4 +46,10 @@ export function describeError(error: unknown): ErrorDescription {
         }
       : {}),
   }
+}
+
+/** A file that cannot be read or written, where nothing said it better, is no bug of this tool. */
+function systemError({ code, syscall }: Readonly<Record<string, unknown>>): { code: string; kind: string } | undefined {
+  if (typeof code !== 'string' || typeof syscall !== 'string') return undefined
+  return { code, kind: code === 'EACCES' || code === 'EPERM' || code === 'EROFS' ? 'permission' : 'open' }
 }

@@ -92,6 +92,8 @@ test.each<[string, number, RegExp]>([
   [`info 0000:03:00.0 ${empty.join(' ')}`, 3, /no device/],
   [`info fwctl7 ${empty.join(' ')}`, 3, /\/nonexistent\/fwctl\/fwctl7/],
   ['info replay:/nonexistent', 3, /cannot be read/],
+  [`info ${emu} --record /nonexistent/file`, 3, /ENOENT/],
+  [`info ${emu} --record /proc/file`, 3, /ENOENT/],
   [`cmd ${emu} QUERY_ISSI --fault eperm`, 4, /EPERM/],
   [`cmd ${emu} QUERY_ISSI --fault errno=EPERM`, 4, /EPERM/],
   [`cmd ${emu} QUERY_ISSI --fault errno=EIO`, 5, /EIO/],
@@ -341,6 +343,12 @@ test('imported headers stand in front of the built-in catalogue', () => {
   writeFileSync(at('four.bin'), Buffer.from([0, 0x80, 0, 7]))
   expect(run('decode', 'query_issi_out', at('four.bin')).stdout).toMatch(/^mine +8388615/m)
   writeFileSync(at('mlx5ctl/mine.bin'), 'damaged')
+  const nowhere = spawnSync(process.execPath, [bin, 'catalogue', 'import', header], {
+    env: { ...process.env, XDG_DATA_HOME: '/proc' },
+    encoding: 'utf8',
+    timeout: 30_000,
+  })
+  expect([nowhere.status, nowhere.stderr]).toEqual([3, expect.stringMatching(/ENOENT/)])
   const damaged = run('catalogue', 'info')
   expect([damaged.status, String(damaged.stderr)]).toEqual([7, expect.stringMatching(/not a packed catalogue/)])
 })

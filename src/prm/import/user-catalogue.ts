@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs'
+import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs'
 import path from 'node:path'
 import { builtInCatalogueFile, openCatalogue, userCatalogueFolder, type Catalogue } from '../catalogue'
 import { MalformedData, ValueError } from '../errors'
@@ -80,11 +80,18 @@ function readHeader(file: string): string {
 }
 
 function writeSafely(target: string, bytes: Uint8Array): void {
-  mkdirSync(path.dirname(target), { recursive: true })
+  makeFolder(path.dirname(target))
   const temporary = `${target}.${process.pid}.tmp`
   const fd = openSync(temporary, 'w')
   writeSync(fd, bytes)
   fsyncSync(fd)
   closeSync(fd)
   renameSync(temporary, target)
+}
+
+/** Not mkdirSync's own recursion: on file systems that refuse every folder, as /proc does, it never ends. */
+function makeFolder(folder: string): void {
+  if (existsSync(folder)) return
+  makeFolder(path.dirname(folder))
+  mkdirSync(folder)
 }
