@@ -37,6 +37,16 @@ export function importHeaders(files: readonly SourceFile[]): HeaderImport {
   return { entries: describe(layouts, enumerations), problems: told }
 }
 
+/**
+ * Masks whose constants are bit numbers, not values (OUTER_HEADERS = 0 is bit 0, written as 1): named after them, a value
+ * would get the name of another bit.
+ */
+const bitNumbers = new Set([
+  'create_flow_group_in.match_criteria_enable',
+  'initial_seg.nic_interface_supported',
+  'rx_hash_field_select.selected_fields',
+])
+
 /** One enumeration for each enum; constants that cannot be worked out are left out and told. */
 function buildEnumerations(
   enums: readonly EnumDeclaration[],
@@ -85,6 +95,7 @@ function linkEnumerations(layouts: readonly Layout[], enumerations: readonly Enu
   const familyOf = (layout: string, field: Field): string | undefined => {
     if (field.name === 'opcode' && field.offset === 0 && field.width === 16) return 'opcode'
     if (field.name === 'status' && field.offset === 0 && layout.endsWith('_out')) return statuses?.name
+    if (bitNumbers.has(`${layout}.${field.name}`)) return undefined
     const prefix = `MLX5_${layout}_${field.name}_`.toUpperCase()
     const family = families.find(({ names }) => names.every((name) => name.startsWith(prefix)))
     return family !== undefined && family.most < 1n << BigInt(field.width) ? family.name : undefined
