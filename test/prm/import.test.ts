@@ -110,3 +110,30 @@ struct mlx5_ifc_qpc_bits { u8 state[0x4]; u8 st[0x1c]; };`,
   expect(merged.commands[1]).toEqual({ name: '2RST_QP', opcode: 0x50a, inbox: 'qpc', scope: 1 })
   expect(() => applySupplement(entries, '{"command":"X","opcode":1}', 's.jsonl')).toThrow(/s\.jsonl:1: has no source/)
 })
+
+test('strings, continued line comments and lines without an end hide what they hold, and nothing else', () => {
+  const layouts = layoutsOf(`
+    #error this header isn't for you
+    const char *text = "struct mlx5_ifc_text_bits { u8 x[0x20]; \\" };";
+    // struct mlx5_ifc_ghost_bits { \\
+       u8 x[0x20]; };
+    struct mlx5_ifc_real_bits { u8 x[0x20]; };`)
+  expect([...layouts.keys()]).toEqual(['real'])
+  const { problems } = importHeaders([{ name: 'long.h', text: `"${'\\"'.repeat(500_000)}\n${' {'.repeat(500_000)}` }])
+  expect(problems).toEqual([])
+})
+
+test('a mask whose constants are bit numbers gets no names for its values', () => {
+  const { entries } = importHeaders([
+    {
+      name: 'mask.h',
+      text: `enum { MLX5_CREATE_FLOW_GROUP_IN_MATCH_CRITERIA_ENABLE_OUTER_HEADERS = 0x0, MLX5_CREATE_FLOW_GROUP_IN_MATCH_CRITERIA_ENABLE_MISC_PARAMETERS = 0x1 };
+enum { MLX5_CREATE_FLOW_GROUP_IN_GROUP_TYPE_TCAM_SUBTABLE = 0x0, MLX5_CREATE_FLOW_GROUP_IN_GROUP_TYPE_HASH_SPLIT = 0x1 };
+struct mlx5_ifc_create_flow_group_in_bits { u8 group_type[0x8]; u8 match_criteria_enable[0x8]; };`,
+    },
+  ])
+  expect(entries.layouts[0]?.fields.map((field) => field.enum)).toEqual([
+    'mlx5_create_flow_group_in_group_type',
+    undefined,
+  ])
+})

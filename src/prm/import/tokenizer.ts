@@ -36,10 +36,8 @@ export interface TokenizedFile {
 const MAX_TEXT = 16 * 1024 * 1024
 
 const SPACE = /[ \t\r\f\v]+|\\\r?\n/y
-const LINE_COMMENT = /\/\/(?:\\\r?\n|[^\n])*/y
 const NAME = /[A-Za-z_]\w*/y
 const NUMBER = /\d\w*/y
-const STRING = /"(?:\\[^\n]|[^"\\\n])*"|'(?:\\[^\n]|[^'\\\n])*'/y
 const SYMBOL = /<<=|>>=|\.\.\.|<<|>>|<=|>=|==|!=|&&|\|\||->|##|[^\s\w]/y
 
 /**
@@ -95,15 +93,22 @@ function skipBlank(source: SourceFile, cursor: Cursor): boolean {
     advance(text, cursor, end + 2)
     return true
   }
-  const length = matchAt(LINE_COMMENT, text, cursor.at) ?? matchAt(SPACE, text, cursor.at)
+  const length = text.startsWith('//', cursor.at) ? lineLength(text, cursor.at) : matchAt(SPACE, text, cursor.at)
   if (length === undefined) return false
   advance(text, cursor, cursor.at + length)
   return true
 }
 
+/** Counts the lines on the way, looking at nothing behind `end`: a file may be one endless line. */
 function advance(text: string, cursor: Cursor, end: number): void {
-  for (let at = text.indexOf('\n', cursor.at); at >= 0 && at < end; at = text.indexOf('\n', at + 1)) cursor.line += 1
-  cursor.at = end
+  for (; cursor.at < end; cursor.at++) if (text[cursor.at] === '\n') cursor.line += 1
+}
+
+/** Characters up to the newline that ends a line comment: one that no backslash hides. */
+function lineLength(text: string, start: number): number {
+  let end = text.indexOf('\n', start)
+  while (end >= 0 && /\\\r?$/.test(text.slice(Math.max(start, end - 2), end))) end = text.indexOf('\n', end + 1)
+  return (end < 0 ? text.length : end) - start
 }
 
 function readToken(source: SourceFile, cursor: Cursor): Token {
@@ -112,9 +117,13 @@ function readToken(source: SourceFile, cursor: Cursor): Token {
   const kinds = [
     ['name', NAME],
     ['number', NUMBER],
-    ['string', STRING],
     ['symbol', SYMBOL],
   ] as const
+  const quoted = stringLength(text, cursor.at)
+  if (quoted > 0) {
+    cursor.at += quoted
+    return { kind: 'string', text: text.slice(cursor.at - quoted, cursor.at), at: cursor.at - quoted, ...place }
+  }
   for (const [kind, pattern] of kinds) {
     const length = matchAt(pattern, text, cursor.at)
     if (length === undefined) continue
@@ -125,6 +134,19 @@ function readToken(source: SourceFile, cursor: Cursor): Token {
   // Only control characters and the like come here; as a symbol they fail where they stand.
   cursor.at += 1
   return { kind: 'symbol', text: text.slice(cursor.at - 1, cursor.at), at: cursor.at - 1, ...place }
+}
+
+/**
+ * Characters of the string or character constant that starts here, 0 when none does. One that is not closed, like the
+ * apostrophe of an #error, goes to the end of its line, so that no text is looked at twice.
+ */
+function stringLength(text: string, start: number): number {
+  const quote = text[start]
+  if (quote !== '"' && quote !== "'") return 0
+  let at = start + 1
+  while (at < text.length && text[at] !== '\n' && text[at] !== quote)
+    at += text[at] === '\\' && text[at + 1] !== '\n' ? 2 : 1
+  return Math.min(text[at] === quote ? at + 1 : at, text.length) - start
 }
 
 function matchAt(pattern: RegExp, text: string, at: number): number | undefined {
