@@ -108,6 +108,11 @@ struct mlx5_ifc_qpc_bits { u8 state[0x4]; u8 st[0x1c]; };`,
   expect(field?.enum).toBe('mlx5_qpc_state')
   const merged = applySupplement(entries, '{"command":"2RST_QP","in":"qpc","scope":1,"source":"test"}\n', 's.jsonl')
   expect(merged.commands[1]).toEqual({ name: '2RST_QP', opcode: 0x50a, inbox: 'qpc', scope: 1 })
+  const more = applySupplement(entries, '{"command":"QUERY_RDB","opcode":1298,"scope":1,"source":"test"}\n', 's.jsonl')
+  expect(more.enumerations.find(({ name }) => name === 'opcode')?.values).toMatchObject({
+    '2RST_QP': 0x50a,
+    QUERY_RDB: 0x512,
+  })
   expect(() => applySupplement(entries, '{"command":"X","opcode":1}', 's.jsonl')).toThrow(/s\.jsonl:1: has no source/)
 })
 

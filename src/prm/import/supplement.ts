@@ -1,6 +1,6 @@
 import { emptyEntries, entryKinds, keysOf, readLine, writeLine, type Entries, type EntryKind } from '../entries'
 import { MalformedData } from '../errors'
-import type { Field, Layout } from '../layout'
+import type { Enumeration, Field, Layout } from '../layout'
 
 /** What a line of the supplement is about, by the key that names it. */
 const kindOfKey: Readonly<Record<string, EntryKind>> = {
@@ -23,7 +23,13 @@ export function applySupplement(entries: Entries, text: string, file: string): E
   const lines = text.split('\n').map((line, index) => ({ line, where: `${file}:${index + 1}` }))
   const added = lines.filter(({ line }) => line.trim() !== '').map(({ line, where }) => parse(line, where))
   for (const kind of entryKinds) mergeKind(kind, entries, added, result)
-  return { ...result, layouts: refit(result.layouts) }
+  return { ...result, layouts: refit(result.layouts), enumerations: nameOpcodes(result) }
+}
+
+/** Opcodes that only the supplement knows have names in inboxes too. */
+function nameOpcodes({ enumerations, commands }: Entries): Enumeration[] {
+  const values = Object.fromEntries(commands.map(({ name, opcode }) => [name, opcode]))
+  return enumerations.map((one) => (one.name === 'opcode' ? { name: one.name, values } : one))
 }
 
 interface Addition {
