@@ -16,15 +16,18 @@ const check = process.argv.includes('--check')
 const headers = ['mlx5_ifc.h', 'mlx5_ifc_fpga.h', 'device.h', 'driver.h']
 const series = '7.2'
 
-const source = newestSource()
+const adbFile = path.join(root, '.sources/mstflint-sid/usr/share/mstflint/prm_dbs/hca/ext/register_access_table.adb')
+const source = existsSync(adbFile) ? newestSource() : undefined
 if (source === undefined) {
-  console.error(`catalogue: no headers of Linux ${series} in .sources/; run scripts/fetch-sources.sh`)
+  console.error(`catalogue: no headers of Linux ${series}, or no register file of mstflint, in .sources/; run scripts/fetch-sources.sh`)
   process.exit(4)
 }
+const adbText = readFileSync(adbFile, 'utf8')
 const files = headers.map((name) => ({ name, text: readFileSync(path.join(source, name), 'utf8') }))
 const sources = describeSources()
-if (check && sources.headers.some(({ sha256 }, index) => sha256 !== committedSources().headers[index]?.sha256)) {
-  console.error(`catalogue: ${path.basename(source)} is not what the catalogue was made from`)
+const changed = sources.headers.some(({ sha256 }, index) => sha256 !== committedSources().headers[index]?.sha256)
+if (check && (changed || sources.adb.sha256 !== committedSources().adb?.sha256)) {
+  console.error(`catalogue: ${path.basename(source)} or mstflint's register file is not what the catalogue was made from`)
   process.exit(3)
 }
 
@@ -39,10 +42,13 @@ for (const [name, text] of differing) writeFileSync(path.join(folder, name), tex
 console.log(`catalogue: ${Object.keys(made).length} files made, ${differing.length} changed`)
 
 async function generate() {
-  const { importHeaders, applySupplement, entryKinds, writeLine, report } = await importer()
+  const { importHeaders, importAdb, reconcile, applySupplement, entryKinds, writeLine, report } = await importer()
   const imported = importHeaders(files)
   const supplement = readFileSync(path.join(folder, 'supplement.jsonl'), 'utf8')
-  const entries = applySupplement(imported.entries, supplement, 'catalogue/supplement.jsonl')
+  const kernel = applySupplement(imported.entries, supplement, 'catalogue/supplement.jsonl')
+  const adb = importAdb(adbText, 'register_access_table.adb')
+  const registers = reconcile(kernel, adb.entries)
+  const { entries } = registers
   const texts = Object.fromEntries(
     entryKinds.map((kind) => [`${kind}.jsonl`, entries[kind].map((entry) => `${writeLine[kind](entry)}\n`).join('')]),
   )
@@ -50,10 +56,11 @@ async function generate() {
     ...sources,
     sources: [
       { name: 'Linux mlx5 headers', version: sources.package },
+      { name: 'mstflint access registers (HCA)', version: adb.version },
       { name: 'supplement', version: hash(supplement).slice(0, 12) },
     ],
   }
-  return { ...texts, 'sources.json': `${JSON.stringify(described, null, 2)}\n`, 'REPORT.md': report(imported, entries) }
+  return { ...texts, 'sources.json': `${JSON.stringify(described, null, 2)}\n`, 'REPORT.md': report({ ...imported, problems: [...imported.problems, ...adb.problems] }, entries, registers) }
 }
 
 /** The importer is TypeScript: bundled into a temporary file and loaded from there. */
@@ -89,6 +96,7 @@ function describeSources() {
     package: check ? committedSources().package : path.basename(source),
     licence: 'GPL-2.0 OR Linux-OpenIB; facts only: names, numbers, offsets, widths',
     headers: files.map(({ name, text }) => ({ name, sha256: hash(text) })),
+    adb: { name: 'register_access_table.adb (mstflint, hca)', sha256: hash(adbText) },
   }
 }
 

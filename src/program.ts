@@ -7,6 +7,7 @@ import { deviceFirst, requestedFormat } from './commands/words'
 import { Interrupted, UsageError } from './device/errors'
 import { colours } from './render/colour'
 import { describeError, envelope, type Envelope, type ErrorDescription } from './render/envelope'
+import { askYesNo } from './render/ask'
 import { writeAll, writeFileAtomically } from './render/output'
 import { hexString } from './render/values'
 
@@ -210,7 +211,12 @@ async function execute(called: Called, streams: Streams, signal: AbortSignal): P
   const module = await entry.load()
   const { width, launcher } = streams
   const interactive = (): boolean => !options.quiet && streams.messagesOnTerminal()
-  const context: Context = { options, own, width, launcher, signal, note, interactive, table: commandTable }
+  const ask = (question: string): Promise<boolean> => {
+    if (!process.stdin.isTTY || !streams.messagesOnTerminal())
+      throw new UsageError('this asks before it writes, and nobody can be asked here', 'give --yes')
+    return askYesNo(question, signal)
+  }
+  const context: Context = { options, own, width, launcher, signal, note, interactive, ask, table: commandTable }
   const result = await module.run(context, args)
   if (result.exitCode !== undefined) return result.exitCode
   const output = await format(called, result)

@@ -63,6 +63,34 @@ export const commandTable: readonly CommandEntry[] = [
     load: () => import('./cmd'),
   },
   {
+    name: 'reg',
+    arguments:
+      'list | show REG | get DEVICE REG [FIELD=VALUE...] | set DEVICE REG FIELD=VALUE... | dump DEVICE [REG...] [FIELD=VALUE...]',
+    summary: 'access registers: list, show, get, set, dump',
+    description:
+      'list: every access register. show: the fields of one. get: reads one and decodes it; FIELD=VALUE are its INDEX and OP fields. set: reads, changes the given fields, shows what changes, asks (or --yes), writes and reads back. dump: reads many; index fields that are given are used where a register has them, local_port is 1 by default. Names may be unambiguous endings of paths; values decimal, 0x, 0b or names.',
+    options: [
+      ['--field NAME', 'get: only this field'],
+      ['--id ID', 'get, set: a register by number, with --length; fields are then ADDRESS.BIT:SIZE=VALUE'],
+      ['--length BYTES', 'get, set: bytes of the register'],
+      ['--overwrite', 'set: do not read first; what is not given is written as 0'],
+      ['--all-readable', 'dump: every register that the device says it has'],
+      ['--full-path', 'get: whole paths instead of the short names of mstreg'],
+      ['--detailed', 'get: decimal values and names of values too'],
+    ],
+    examples: [
+      'mlx5ctl reg show PTYS',
+      'mlx5ctl reg get fwctl0 PAOS local_port=1',
+      'mlx5ctl reg get 0000:03:00.0 MTMP --field temperature',
+      'mlx5ctl reg set mlx5_0 PTYS local_port=1 proto_mask=4 an_disable_admin=1 --yes',
+      'mlx5ctl reg dump fwctl0 --all-readable --format ndjson',
+      'mlx5ctl reg get fwctl0 --id 0x9020 --length 160',
+    ],
+    abilities: ['device', 'raw', 'hex', 'reserved', 'dry-run'],
+    takes: [1, many],
+    load: () => import('./reg'),
+  },
+  {
     name: 'decode',
     arguments: 'LAYOUT [FILE]',
     summary: 'decode bytes offline',

@@ -38,6 +38,8 @@ export interface Context {
   readonly signal: AbortSignal
   /** Whether somebody watches: stderr is a terminal, and not --quiet. */
   interactive(): boolean
+  /** Asks on stderr and waits for a line on stdin. @throws UsageError where they are no terminals */
+  ask(question: string): Promise<boolean>
   /** A message on stderr, unless --quiet. */
   note(message: string): void
   /** The table of all commands, for completions. */

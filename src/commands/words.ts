@@ -16,7 +16,17 @@ export function deviceFirst(words: readonly string[]): string[] {
   if (second === undefined || command === undefined || !names.has(command))
     return [...words.slice(0, first), 'info', device, ...words.slice(first + 1)]
   const between = words.slice(first + 1, second)
+  const third = operand(words, second + 1, valued)
+  const verb = third === undefined ? undefined : words[third]
+  if (third !== undefined && verb !== undefined && takesDevice(command, verb))
+    return [...words.slice(0, first), ...between, command, ...words.slice(second + 1, third), verb, device, ...words.slice(third + 1)]
   return [...words.slice(0, first), ...between, command, device, ...words.slice(second + 1)]
+}
+
+/** Whether a command has a verb that is followed by the device: reg get DEVICE. */
+function takesDevice(command: string, verb: string): boolean {
+  const entry = commandTable.find(({ name }) => name === command)
+  return /^[a-z]+$/.test(verb) && new RegExp(`(?:^|\\| )${verb} DEVICE\\b`).test(entry?.arguments ?? '')
 }
 
 /** Index of the first word from `start` that is no option and no value of one. */

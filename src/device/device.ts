@@ -2,8 +2,14 @@ import type { Catalogue } from '../prm/catalogue'
 import type { Codec, Struct } from '../prm/codec'
 import { NameError, ValueError } from '../prm/errors'
 import type { Command, Scope } from '../prm/layout'
-import { DeliveryError, type DeviceIdentity, type Transport, type UserContext } from '../transport/contract'
-import { FirmwareError, Interrupted, UsageError } from './errors'
+import {
+  DeliveryError,
+  type DeviceIdentity,
+  type RegisterReply,
+  type Transport,
+  type UserContext,
+} from '../transport/contract'
+import { FirmwareError, Interrupted, Unsupported, UsageError } from './errors'
 
 export interface DeviceOptions {
   /** Scopes 2 and 3 of fwctl taint the kernel, even when refused. */
@@ -83,6 +89,27 @@ export class Device {
     if (status !== 0) throw new FirmwareError(command, opMod, outbox, this.catalogue.status(status))
     const values = command.outbox === undefined ? {} : this.codec.decode(command.outbox, outbox, { partial: true })
     return { command, inbox, outbox, values }
+  }
+
+  /**
+   * An access register of a transport that has no command mailbox, whatever its status says.
+   * @throws DeliveryError, Interrupted; Unsupported where registers go through commands
+   */
+  async accessRegister(id: number, method: 'read' | 'write', image: Uint8Array): Promise<RegisterReply> {
+    const { registers } = this.transport
+    const opMod = method === 'read' ? 1 : 0
+    if (registers === undefined) throw new Unsupported('this transport has no registers of its own')
+    if (image.length > registers.limit)
+      throw new Unsupported(`a register of ${image.length} bytes: this door carries ${registers.limit}`)
+    this.checkInterrupted()
+    const command = this.catalogue.command('ACCESS_REG')
+    let reply: RegisterReply | undefined
+    await this.timed(command, opMod, null, async () => {
+      reply = await registers.access(id, method, image)
+      return Uint8Array.of(reply.status)
+    })
+    if (reply === undefined) throw new Error('the register was not accessed')
+    return reply
   }
 
   close(): Promise<void> {

@@ -11,13 +11,22 @@ export class FirmwareError extends Error {
   readonly status: number
   readonly statusName: string
   readonly syndrome: number
-  constructor(command: Command, opMod: number, outbox: Uint8Array, status: CommandStatus | undefined) {
+  /** What the caller adds: which register or object, and what may be missing. */
+  readonly hint: string | undefined
+  constructor(
+    command: Pick<Command, 'name' | 'opcode'>,
+    opMod: number,
+    outbox: Uint8Array,
+    status: Pick<CommandStatus, 'name' | 'text'> | undefined,
+    about: { readonly subject?: string; readonly hint?: string | undefined } = {},
+  ) {
     const code = outbox[0] ?? 0
     const syndrome = new DataView(outbox.buffer, outbox.byteOffset).getUint32(4)
     const text = status?.text ?? 'unknown status'
     super(
-      `${command.name}(${hex(command.opcode)}) op_mod(${hex(opMod)}) failed, status ${text}(${hex(code)}), syndrome ${hex(syndrome)}`,
+      `${about.subject === undefined ? '' : `${about.subject}: `}${command.name}(${hex(command.opcode)}) op_mod(${hex(opMod)}) failed, status ${text}(${hex(code)}), syndrome ${hex(syndrome)}`,
     )
+    this.hint = about.hint
     this.outbox = outbox
     this.opcode = command.name
     this.opMod = opMod

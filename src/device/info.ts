@@ -1,6 +1,7 @@
 import type { Struct } from '../prm/codec'
 import type { UserContext } from '../transport/contract'
 import type { Device } from './device'
+import { accessRegister, decodeRegister, emptyImage, registerTarget } from './registers'
 
 export interface DeviceInfo {
   readonly context: UserContext
@@ -66,24 +67,23 @@ export async function deviceInfo(device: Device): Promise<DeviceInfo> {
   }
 }
 
-/** QUERY_ADAPTER passes fwctl at its lowest scope. */
+async function readMgir(device: Device): Promise<Struct> {
+  const target = registerTarget(device.catalogue, 'MGIR')
+  const image = emptyImage(device.codec, target.layout ?? '')
+  return decodeRegister(device.codec, target, await accessRegister(device, target, 'read', image)).values ?? {}
+}
+
+/** QUERY_ADAPTER passes fwctl at its lowest scope; where there are only registers, MGIR has it too. */
 async function queryPsid(device: Device): Promise<string> {
-  const { values } = await device.command('QUERY_ADAPTER')
-  const bytes = (values.query_adapter_struct as Struct).vsd_contd_psid as number[]
+  const direct = device.transport.registers !== undefined
+  const holder = direct ? (await readMgir(device)).fw_info : (await device.command('QUERY_ADAPTER')).values.query_adapter_struct
+  const bytes = (holder as Struct)[direct ? 'psid' : 'vsd_contd_psid'] as number[]
   return Buffer.from(bytes).toString('latin1').replace(/\0.*$/s, '')
 }
 
 /** Register MGIR: the extended version fields. */
 async function queryFirmware(device: Device): Promise<string> {
-  const register = device.catalogue.register('MGIR')
-  const layout = register.layout ?? 'mgir_reg'
-  const length = device.codec.sizeBytes(layout)
-  const { outbox } = await device.command(
-    'ACCESS_REG',
-    { op_mod: 1, register_id: register.id, register_data: new Array<number>(length / 4).fill(0) },
-    { outboxLength: 16 + length },
-  )
-  const version = device.codec.decode(layout, outbox.subarray(16)).fw_info as Struct
+  const version = (await readMgir(device)).fw_info as Struct
   const [major, minor, sub] = [version.extended_major, version.extended_minor, version.extended_sub_minor].map(Number)
   return `${major}.${minor}.${String(sub).padStart(4, '0')}`
 }

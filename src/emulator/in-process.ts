@@ -1,4 +1,4 @@
-import { openCatalogue } from '../prm/catalogue'
+import { builtInCatalogueFile, openCatalogue } from '../prm/catalogue'
 import { Codec } from '../prm/codec'
 import {
   DeliveryError,
@@ -25,7 +25,8 @@ export async function openEmulated(
   options: { readonly stateFile?: string | undefined; readonly fault?: string | undefined } = {},
 ): Promise<Transport> {
   const faults = new Faults(options.fault)
-  const catalogue = openCatalogue()
+  // What a user imported is for the tool: the device is what the profile was written for.
+  const catalogue = openCatalogue([builtInCatalogueFile()])
   const firmware = new Firmware(loadProfile(name), catalogue, new Codec(catalogue))
   if (options.stateFile !== undefined) keepState(firmware, options.stateFile)
   return new EmulatedTransport(firmware, faults, () => catalogue.close())

@@ -1,7 +1,7 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { openSync, writeSync } from 'node:fs'
 import path from 'node:path'
-import { openCatalogue } from '../prm/catalogue'
+import { builtInCatalogueFile, openCatalogue } from '../prm/catalogue'
 import { Codec } from '../prm/codec'
 import { Faults } from './faults'
 import { Firmware } from './firmware/firmware'
@@ -57,7 +57,7 @@ async function catchInterrupt(work: () => Promise<void>): Promise<boolean> {
 }
 
 function makeMachines(options: InsideOptions, log: Log): Machine[] {
-  const catalogue = openCatalogue()
+  const catalogue = openCatalogue([builtInCatalogueFile()])
   const codec = new Codec(catalogue)
   return options.profiles.map((name, index) => {
     const firmware = new Firmware(loadProfile(name), catalogue, codec)

@@ -18,7 +18,23 @@ export interface RegisterProfile {
   readonly instances?: Readonly<Record<string, Values>>
 }
 
-/** A device as data: fixtures/devices/NAME.json. */
+/** A QSFP module in the port, for its EEPROM (SFF-8636). */
+export interface ModuleProfile {
+  readonly identifier: number
+  readonly revision: number
+  readonly connector: number
+  readonly temperatureCelsius: number
+  readonly voltage: number
+  readonly rxPowerMilliwatt: readonly number[]
+  readonly lengthMetres: number
+  readonly vendorName: string
+  readonly partNumber: string
+  readonly hardwareRevision: string
+  readonly serialNumber: string
+  readonly dateCode: string
+}
+
+/** A device as data: fixtures/devices/NAME.json. With "extends": NAME, what differs from another one. */
 export interface Profile {
   readonly name: string
   readonly description: string
@@ -37,6 +53,11 @@ export interface Profile {
   /** Outboxes of commands that have one fixed answer. */
   readonly answers: Readonly<Record<string, Values>>
   readonly registers: Readonly<Record<string, RegisterProfile>>
+  /** When given: every register of the catalogue but these is there, and reads as zero where `registers` has no values. */
+  readonly registersExcept?: readonly string[]
+  readonly module?: ModuleProfile
+  /** Fields of its VPD, by keyword: PN, SN, ... and ID for the product name. */
+  readonly vpd: Readonly<Record<string, string>>
 }
 
 /** @throws NameError with the profiles there are; MalformedData when the file is none */
@@ -47,12 +68,37 @@ export function loadProfile(name: string): Profile {
     const there = profileNames()
     throw new NameError(`there is no device profile ${name}; there is ${there.join(', ')}`, nearest(name, there))
   }
+  return readProfile(file, []) as unknown as Profile
+}
+
+type Json = { readonly [key: string]: unknown }
+
+function readProfile(file: string, above: readonly string[]): Json {
+  if (above.includes(file)) throw new MalformedData(file, 'extends itself')
+  let raw: Json
   try {
-    return JSON.parse(readFileSync(file, 'utf8')) as Profile
+    raw = JSON.parse(readFileSync(file, 'utf8')) as Json
   } catch (error) {
     throw new MalformedData(file, (error as Error).message)
   }
+  const { extends: base, ...own } = raw
+  return typeof base === 'string' ? merge(readProfile(siblingOf(file, base), [...above, file]), own) : own
 }
+
+const siblingOf = (file: string, name: string): string => path.join(path.dirname(file), `${name}.json`)
+
+/** Objects are merged member by member; a list or a value stands in place of the other; null takes a member away. */
+function merge(base: Json, own: Json): Json {
+  const result: Record<string, unknown> = { ...base }
+  for (const [key, value] of Object.entries(own)) {
+    if (value === null) delete result[key]
+    else result[key] = isObject(value) && isObject(base[key]) ? merge(base[key], value) : value
+  }
+  return result
+}
+
+const isObject = (value: unknown): value is Json =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
 
 export function profileNames(): string[] {
   return readdirSync(profileFolder())

@@ -167,7 +167,7 @@ export class Catalogue {
     const wanted = kind === 'layouts' || kind === 'enumerations' ? name : canonical(kind, name)
     return this.keep(`${kind}:${wanted}`, () => {
       for (const file of [...this.files].reverse()) {
-        const found = file.byName(kind, wanted)
+        const found = file.byName(kind, wanted, (own) => canonical(kind, own))
         if (found !== undefined) return found
       }
       return undefined

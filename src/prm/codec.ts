@@ -1,9 +1,9 @@
 import { readBytes } from './bits'
 import { compileDecoder, compileEncoder, type Decoder, type Encoder } from './compile'
 import { MalformedData, ValueError } from './errors'
-import type { Enumeration, Layout } from './layout'
+import type { Access, Enumeration, Layout } from './layout'
 import { resolveName, type FieldRef } from './names'
-import { type Plan, Planner } from './plan'
+import { type Member, type Plan, Planner } from './plan'
 import { Reader, readLeaf } from './read'
 import type { DecodeOptions, Struct, Value } from './value'
 import { enumName, parseValue } from './value-text'
@@ -25,6 +25,7 @@ export interface FieldRange {
   readonly value: number | bigint | Uint8Array
   readonly reserved: boolean
   readonly enumName?: string
+  readonly access?: Access
 }
 
 /** Calls of one layout before a function is compiled for it: a command line never pays for compiling. */
@@ -54,6 +55,16 @@ export class Codec {
   /** Size of a layout in bytes, rounded up; open-ended tails excluded. */
   sizeBytes(layout: string | Layout): number {
     return Math.ceil(this.planner.plan(layout).bits / 8)
+  }
+
+  /** Whether a layout has an end whose length varies. */
+  isOpen(layout: string | Layout): boolean {
+    return this.planner.plan(layout).open
+  }
+
+  /** Paths of the fields of a layout that select the members of its unions. */
+  selectors(layout: string | Layout): readonly string[] {
+    return selectorsOf(this.planner.plan(layout), '')
   }
 
   /**
@@ -132,9 +143,10 @@ export class Codec {
     const plan = this.planner.plan(layout)
     const found: FieldRange[] = []
     const reader = new Reader(bytes, plan, { partial: true })
-    reader.leaves(plan, 0, '', (member, offset, path) => {
+    reader.leaves((member, offset, path, around) => {
       const value = readLeaf(bytes, offset, member.width)
       const name = this.enumName(member.enum, value)
+      const access = member.access ?? inherited(around)
       found.push({
         path,
         offset,
@@ -142,6 +154,7 @@ export class Codec {
         value,
         reserved: member.reserved,
         ...(name === undefined ? {} : { enumName: name }),
+        ...(access === undefined ? {} : { access }),
       })
     })
     const end = found.reduce((last, { offset, width }) => Math.max(last, offset + width), 0)
@@ -163,4 +176,17 @@ export class Codec {
     }
     return compiled
   }
+}
+
+function selectorsOf(plan: Plan, path: string): string[] {
+  return plan.members.flatMap((member) => {
+    const own = member.select === undefined ? [] : [path + member.select.by]
+    return member.plan === undefined || member.count !== undefined
+      ? own
+      : [...own, ...selectorsOf(member.plan, `${path}${member.name}.`)]
+  })
+}
+
+function inherited(around: readonly Member[]): Access | undefined {
+  return around.reduce<Access | undefined>((access, member) => member.access ?? access, undefined)
 }

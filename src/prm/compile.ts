@@ -45,7 +45,11 @@ function isPlain(plan: Plan): boolean {
 
 function usable(plan: Plan): boolean {
   return plan.members.every(
-    (member) => member.name !== '__proto__' && !member.inUnion && (member.plan === undefined || usable(member.plan)),
+    (member) =>
+      member.name !== '__proto__' &&
+      !member.inUnion &&
+      member.when === undefined &&
+      (member.plan === undefined || usable(member.plan)),
   )
 }
 

@@ -5,6 +5,7 @@ import type {
   CommandScope,
   CommandStatus,
   Enumeration,
+  Expression,
   Field,
   GeneralObject,
   Layout,
@@ -43,10 +44,10 @@ export function emptyEntries(): Entries {
 export const writeLine: { [K in EntryKind]: (entry: Entries[K][number]) => string } = {
   layouts: ({ name, kind, bits, fields }) =>
     JSON.stringify({ layout: name, ...(kind === 'union' ? { union: true } : {}), bits, fields: fields.map(packField) }),
-  enumerations: ({ name, values }) => JSON.stringify({ enum: name, values: packValues(values) }),
+  enumerations: ({ name, values, literal }) => JSON.stringify({ enum: name, values: packValues(values), literal }),
   commands: ({ name, opcode, inbox, outbox, scope, note }) =>
     JSON.stringify({ command: name, opcode, in: inbox, out: outbox, scope, note }),
-  registers: ({ name, id, layout }) => JSON.stringify({ register: name, id, layout }),
+  registers: ({ name, id, layout, aliases }) => JSON.stringify({ register: name, id, layout, aliases }),
   capabilities: ({ name, type, layout }) => JSON.stringify({ capability: name, type, layout }),
   objects: ({ name, type, layout }) => JSON.stringify({ object: name, type, layout }),
   statuses: ({ name, code, text }) => JSON.stringify({ status: name, code, text }),
@@ -66,7 +67,7 @@ export const readLine: { [K in EntryKind]: (line: string, where: string) => Entr
     if (!isObject(raw.values)) throw new MalformedData(where, 'has no values')
     const values: Record<string, number | bigint> = Object.create(null) as Record<string, never>
     for (const [name, value] of Object.entries(raw.values)) values[name] = unpackValue(value, where)
-    return { name: text(raw.enum, where), values }
+    return { name: text(raw.enum, where), values, ...(raw.literal === true ? { literal: true } : {}) }
   },
   commands: (line, where) => {
     const raw = object(line, where)
@@ -81,7 +82,12 @@ export const readLine: { [K in EntryKind]: (line: string, where: string) => Entr
   },
   registers: (line, where) => {
     const raw = object(line, where)
-    return { name: text(raw.register, where), id: integer(raw.id, where), ...optional('layout', raw.layout, where) }
+    return {
+      name: text(raw.register, where),
+      id: integer(raw.id, where),
+      ...optional('layout', raw.layout, where),
+      ...(Array.isArray(raw.aliases) ? { aliases: raw.aliases.map((alias) => text(alias, where)) } : {}),
+    }
   },
   capabilities: (line, where) => {
     const raw = object(line, where)
@@ -112,14 +118,19 @@ export function keysOf(kind: EntryKind, entry: Entries[EntryKind][number]): { na
 
 type PackedField = [string, number, number] | [string, number, number, Record<string, unknown>]
 
-/** [name, offset, width] and, where there is more: {n: count or null, stride, of: layout, enum, access}. */
-function packField({ name, offset, width, array, layout, enum: enumeration, access }: Field): PackedField {
+/** [name, offset, width] and, where there is more: {n: count or null, used, stride, of: layout, enum, access, select, when, text}. */
+function packField(field: Field): PackedField {
+  const { name, offset, width, array, layout, enum: enumeration, access, select, when, text } = field
   const more: Record<string, unknown> = {}
   if (array !== undefined) more.n = array.count
   if (array !== undefined && array.stride !== width) more.stride = array.stride
   if (layout !== undefined) more.of = layout
   if (enumeration !== undefined) more.enum = enumeration
   if (access !== undefined) more.access = access
+  if (array?.used !== undefined) more.used = array.used
+  if (select !== undefined) more.select = [select.by, select.members]
+  if (when !== undefined) more.when = when
+  if (text !== undefined) more.text = text
   return Object.keys(more).length === 0 ? [name, offset, width] : [name, offset, width, more]
 }
 
@@ -138,11 +149,39 @@ function unpackMore(more: Record<string, unknown>, width: number, where: string)
   const access = more.access
   if (access !== undefined && !isAccess(access)) throw new MalformedData(where, 'has an unknown access')
   return {
-    ...(more.n === undefined ? {} : { array: { count, stride } }),
+    ...(more.n === undefined ? {} : { array: { count, stride, ...expression('used', more.used, where) } }),
+    ...unpackSelection(more.select, where),
+    ...expression('when', more.when, where),
+    ...optional('text', more.text, where),
     ...optional('layout', more.of, where),
     ...optional('enum', more.enum, where),
     ...(access === undefined ? {} : { access }),
   }
+}
+
+function unpackSelection(value: unknown, where: string): Pick<Field, 'select'> {
+  if (value === undefined) return {}
+  const [by, members] = Array.isArray(value) ? (value as unknown[]) : []
+  if (!isObject(members)) throw new MalformedData(where, 'has a selection that is none')
+  const named = Object.fromEntries(Object.entries(members).map(([key, name]) => [key, text(name, where)]))
+  return { select: { by: text(by, where), members: named } }
+}
+
+function expression<K extends string>(key: K, value: unknown, where: string): { [P in K]?: Expression } {
+  if (value === undefined) return {}
+  if (!isExpression(value, 0)) throw new MalformedData(where, 'has an expression that is none')
+  return { [key]: value } as { [P in K]: Expression }
+}
+
+function isExpression(value: unknown, depth: number): value is Expression {
+  if (typeof value === 'string' || Number.isSafeInteger(value)) return true
+  return (
+    Array.isArray(value) &&
+    depth < 64 &&
+    typeof value[0] === 'string' &&
+    value.length >= 2 &&
+    value.slice(1).every((operand: unknown) => isExpression(operand, depth + 1))
+  )
 }
 
 function packValues(values: Enumeration['values']): Record<string, number | string> {

@@ -5,11 +5,28 @@
  * dword. A field of width w <= 32 at offset o that stays inside a dword has the shift 32 - w - (o mod 32).
  */
 
-type Access = 'RO' | 'RW' | 'WO' | 'INDEX' | 'OP'
+/** INDEX selects an instance, OP an operation; both are sent with a read. */
+export type Access = 'RO' | 'RW' | 'WO' | 'INDEX' | 'OP'
+
+/**
+ * An expression over fields: a number, the path of a field, or an operator and its operands. A path starts in the structure
+ * that holds the field (unions between do not count); each leading ^ goes one structure up.
+ */
+export type Expression =
+  number | string | readonly [operator: string, a: Expression] | readonly [operator: string, a: Expression, b: Expression]
+
+/** Which member of a union counts, by the value of another field. A value that is not listed selects none: all count. */
+export interface Selection {
+  readonly by: string
+  /** Member name by selector value. */
+  readonly members: Readonly<Record<string, string>>
+}
 
 /** Repetition of a field. `count` is null for an open-ended tail, which adds nothing to the size of its layout. */
 interface ArrayShape {
   readonly count: number | null
+  /** Elements that there are of an open-ended tail, by other fields. */
+  readonly used?: Expression
   /** Distance in bits from one element to the next; equal to the field's width in everything from kernel headers. */
   readonly stride: number
 }
@@ -26,7 +43,14 @@ export interface Field {
   readonly layout?: string
   /** Name of the enumeration of its values. */
   readonly enum?: string
+  /** Inherited by the fields of a nested layout that have none of their own. */
   readonly access?: Access
+  /** Of a field that is a union. */
+  readonly select?: Selection
+  /** The field is there when this is not zero. */
+  readonly when?: Expression
+  /** What a user's own source says about it. */
+  readonly text?: string
 }
 
 export interface Layout {
@@ -42,6 +66,8 @@ export interface Layout {
 export interface Enumeration {
   readonly name: string
   readonly values: Readonly<Record<string, number | bigint>>
+  /** The names stand for themselves: no family prefix is left out. */
+  readonly literal?: true
 }
 
 /** Lowest fwctl scope (facts: fwctl UAPI): 0 configuration, 1 debug read, 2 debug write, 3 debug write full. */
@@ -66,6 +92,8 @@ export interface Register {
   readonly name: string
   readonly id: number
   readonly layout?: string
+  /** What other sources call it: the kernel's NODE_DESC is SET_NODE in mstflint. */
+  readonly aliases?: readonly string[]
 }
 
 export interface CapabilityType {

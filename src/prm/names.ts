@@ -1,4 +1,5 @@
 import { NameError } from './errors'
+import type { Access } from './layout'
 import { nearest } from './nearest'
 import type { Member, Plan } from './plan'
 
@@ -11,6 +12,8 @@ export interface FieldRef {
   /** Bits, of all elements when a whole array is meant. */
   readonly width: number
   readonly enum: string | undefined
+  /** Its own, or that of the nearest structure around it that has one. */
+  readonly access: Access | undefined
   readonly member: Member
   /** True unless the path ends in an index. */
   readonly whole: boolean
@@ -55,6 +58,7 @@ function follow(plan: Plan, steps: readonly Step[]): FieldRef | string | undefin
   let here = plan
   let offset = 0
   let path = ''
+  let access: Access | undefined
   for (const [position, { name, index }] of steps.entries()) {
     const member = here.byName.get(name)
     if (member === undefined) return undefined
@@ -63,10 +67,11 @@ function follow(plan: Plan, steps: readonly Step[]): FieldRef | string | undefin
     const wrong = indexProblem(member, index, last, path)
     if (wrong !== undefined) return wrong
     offset += member.offset + (index ?? 0) * member.stride
+    access = member.access ?? access
     if (last) {
       const whole = index === undefined
       const width = whole && member.count !== undefined ? (member.count ?? 0) * member.stride : member.width
-      return { path, offset, width, enum: member.enum, member, whole }
+      return { path, offset, width, enum: member.enum, access, member, whole }
     }
     if (member.plan === undefined) return undefined
     here = member.plan

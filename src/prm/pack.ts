@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { emptyEntries, entryKinds, keysOf, readLine, writeLine, type Entries, type EntryKind } from './entries'
+import type { Register } from './layout'
 import {
   formatVersion,
   headerBytes,
@@ -25,7 +26,8 @@ export function packCatalogue(entries: Entries, sources: readonly Source[]): Buf
   const packKind = <K extends EntryKind>(kind: K): IndexPlace => {
     const index = entries[kind].map((entry): IndexEntry => {
       const slice = append(writeLine[kind](entry))
-      return [entry.name, keysOf(kind, entry).number ?? -1, slice.offset, slice.length]
+      const aliases = kind === 'registers' ? ((entry as Register).aliases ?? []) : []
+      return [entry.name, keysOf(kind, entry).number ?? -1, slice.offset, slice.length, ...aliases]
     })
     index.sort((a, b) => a[1] - b[1] || (a[0] < b[0] ? -1 : 1))
     return { count: index.length, ...append(JSON.stringify(index)) }

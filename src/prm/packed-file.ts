@@ -66,10 +66,19 @@ export class PackedFile {
     return Object.fromEntries(entryKinds.map((kind) => [kind, this.table.kinds[kind].count])) as CatalogueFile['counts']
   }
 
-  byName<K extends EntryKind>(kind: K, name: string): Entries[K][number] | undefined {
+  /** @param name in its canonical form */
+  byName<K extends EntryKind>(
+    kind: K,
+    name: string,
+    canonical: (name: string) => string,
+  ): Entries[K][number] | undefined {
     let names = this.byKindAndName.get(kind)
     if (names === undefined) {
-      names = new Map(this.index(kind).map((entry) => [entry[0], entry]))
+      const index = this.index(kind)
+      const others = index.flatMap((entry) => entry.slice(4).map((alias): [string, IndexEntry] => [String(alias), entry]))
+      // Later pairs win: a name of its own goes before another one's second name.
+      const pairs = [...others, ...index.map((entry): [string, IndexEntry] => [entry[0], entry])]
+      names = new Map(pairs.map(([key, entry]) => [canonical(key), entry]))
       this.byKindAndName.set(kind, names)
     }
     const entry = names.get(name)
@@ -115,7 +124,11 @@ function parseTable(bytes: Buffer, file: string): Table {
 function parseIndex(bytes: Buffer, count: number, file: string): readonly IndexEntry[] {
   const index = parseJson(bytes, file)
   const isEntry = (entry: unknown): boolean =>
-    Array.isArray(entry) && typeof entry[0] === 'string' && entry.slice(1).every((value) => Number.isSafeInteger(value))
+    Array.isArray(entry) &&
+    typeof entry[0] === 'string' &&
+    entry.length >= 4 &&
+    entry.slice(1, 4).every((value) => Number.isSafeInteger(value)) &&
+    entry.slice(4).every((value) => typeof value === 'string')
   if (!Array.isArray(index) || index.length !== count || !index.every(isEntry))
     throw new MalformedData(file, "the catalogue's index is damaged")
   return index as readonly IndexEntry[]

@@ -4,11 +4,11 @@ import { MalformedData } from './errors'
 /**
  * A packed catalogue, little-endian: "MLX5CAT" and a format byte; 4 bytes length of the table; 20 bytes SHA-1 of all that
  * follows them; the table (JSON: sources, and for each kind how many entries there are and where its index lies); then the
- * indices (JSON: entries as [name, number, offset, length]) and the slices, one line of JSON each. Offsets are in bytes from
+ * indices (JSON: entries as [name, number, offset, length, ...other names]) and the slices, one line of JSON each. Offsets are in bytes from
  * the end of the table. A start reads the table, the indices of the kinds it asks for, and the few slices it needs.
  */
 export const magic = 'MLX5CAT'
-export const formatVersion = 2
+export const formatVersion = 3
 export const headerBytes = 32
 
 /** Where the facts of a catalogue come from. */
@@ -17,7 +17,7 @@ export interface Source {
   readonly version: string
 }
 
-export type IndexEntry = readonly [name: string, number: number, offset: number, length: number]
+export type IndexEntry = readonly [name: string, number: number, offset: number, length: number, ...aliases: string[]]
 
 /** Where the index of a kind lies. */
 export interface IndexPlace {

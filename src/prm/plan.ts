@@ -1,5 +1,5 @@
 import { MalformedData } from './errors'
-import { isReserved, type Layout } from './layout'
+import { isReserved, type Access, type Expression, type Layout } from './layout'
 
 /**
  * A layout made ready for work: anonymous aggregates are promoted into the parent's name space, nested layouts are
@@ -7,6 +7,7 @@ import { isReserved, type Layout } from './layout'
  */
 export interface Plan {
   readonly name: string
+  readonly kind: Layout['kind']
   /** Bits, open-ended tails excluded. */
   readonly bits: number
   readonly members: readonly Member[]
@@ -28,6 +29,12 @@ export interface Member {
   readonly stride: number
   readonly plan: Plan | undefined
   readonly enum: string | undefined
+  readonly access: Access | undefined
+  /** Elements that there are of an open end. */
+  readonly used: Expression | undefined
+  readonly when: Expression | undefined
+  /** Of a union: the path of the selector, and the member that each of its values selects. */
+  readonly select: { readonly by: string; readonly members: ReadonlyMap<bigint, string> } | undefined
 }
 
 /** Deepest nesting accepted; the kernel's headers reach 7. */
@@ -78,7 +85,7 @@ export class Planner {
       byName.set(member.name, member)
     }
     const open = members.some((member) => member.count === null || member.plan?.open === true)
-    return { name: layout.name, bits: layout.bits, members, byName, open }
+    return { name: layout.name, kind: layout.kind, bits: layout.bits, members, byName, open }
   }
 
   private collect(layout: Layout, base: number, union: boolean, path: readonly string[], into: Member[]): void {
@@ -107,6 +114,10 @@ export class Planner {
           stride,
           plan,
           enum: field.enum,
+          access: field.access,
+          used: field.array?.used,
+          when: field.when,
+          select: selection(field, label),
         })
       if (into.length > MAX_MEMBERS) throw new MalformedData(layout.name, 'has too many fields')
     }
@@ -134,6 +145,13 @@ function shape(field: Layout['fields'][number], label: string): { count: number 
   if (!isSize(stride) || stride < field.width || stride === 0 || (count !== null && !isSize(count)))
     throw new MalformedData(label, 'has no possible number of elements')
   return { count, stride }
+}
+
+function selection({ select }: Layout['fields'][number], label: string): Member['select'] {
+  if (select === undefined) return undefined
+  const members = Object.entries(select.members)
+  if (!members.every(([value]) => /^\d{1,20}$/.test(value))) throw new MalformedData(label, 'has no possible selection')
+  return { by: select.by, members: new Map(members.map(([value, name]) => [BigInt(value), name])) }
 }
 
 const isSize = (bits: number): boolean => Number.isSafeInteger(bits) && bits >= 0 && bits <= MAX_BITS

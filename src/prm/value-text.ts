@@ -31,12 +31,14 @@ export function enumName(enumeration: Enumeration | undefined, value: number | b
   const names = Object.keys(enumeration.values).filter(
     (name) => BigInt(enumeration.values[name] ?? -1) === BigInt(value),
   )
+  if (enumeration.literal === true) return names[0]
   const [name] = names.sort((a, b) => a.length - b.length)
   return name?.slice(commonPrefix(enumeration).length)
 }
 
 /** Up to and with the last underscore that all names of the family share. */
 export function commonPrefix(enumeration: Enumeration): string {
+  if (enumeration.literal === true) return ''
   const names = Object.keys(enumeration.values)
   const [first = ''] = names
   let length = first.length

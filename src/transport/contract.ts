@@ -60,12 +60,24 @@ export interface MemoryProvider {
   register(length: number): Promise<RegisteredMemory>
 }
 
-/** Access registers where there is no command mailbox. */
-interface RegisterAccess {
-  access(id: number, method: 'read' | 'write', bytes: Uint8Array): Promise<Uint8Array>
+/** What firmware answers to an access register. */
+export interface RegisterReply {
+  /** Status of the operation TLV, 0 when all is well. */
+  readonly status: number
+  /** 0 where the device tells none. */
+  readonly syndrome: number
+  /** As long as what was sent. */
+  readonly bytes: Uint8Array
 }
 
-interface CrSpace {
+/** Access registers where there is no command mailbox. */
+export interface RegisterAccess {
+  /** Longest register, in bytes. */
+  readonly limit: number
+  access(id: number, method: 'read' | 'write', bytes: Uint8Array): Promise<RegisterReply>
+}
+
+export interface CrSpace {
   /** Reads `dwords` 32-bit words from a byte address. */
   read(address: number, dwords: number): Promise<Uint32Array>
 }

@@ -71,7 +71,7 @@ test('unknown names come with the nearest ones', () => {
 })
 
 test('registers, capability types and statuses by name and number', () => {
-  expect(catalogue.register('ptys')).toMatchObject({ id: 0x5004, layout: 'ptys_reg' })
+  expect(catalogue.register('ptys')).toMatchObject({ id: 0x5004, layout: 'ptys_reg_ext' })
   expect(catalogue.register(0xc000).name).toBe('RESOURCE_DUMP')
   expect(catalogue.capability('GENERAL')).toEqual({ name: 'GENERAL', type: 0, layout: 'cmd_hca_cap' })
   expect(catalogue.capability('0xd').layout).toBe('debug_cap')

@@ -13,11 +13,25 @@ export const Status = {
   BAD_OUTP_LEN: 0x51,
 } as const
 
+/** Status of an access register in the operation TLV of ICMD (facts: mstreg A.4). */
+export const RegisterStatus = {
+  OK: 0,
+  BUSY: 1,
+  UNKNOWN_TLV: 3,
+  NOT_SUPPORTED: 4,
+  BAD_CLASS: 5,
+  BAD_METHOD: 6,
+  BAD_PARAM: 7,
+  RESOURCE_UNAVAILABLE: 8,
+} as const
+
 /** Firmware refuses: a status, and a reason from which the syndrome is made. */
 export class Refusal extends Error {
   constructor(
     readonly status: number,
     reason: string,
+    /** What ICMD says in place of the status. */
+    readonly registerStatus: number = RegisterStatus.BAD_PARAM,
   ) {
     super(reason)
   }

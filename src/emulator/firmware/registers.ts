@@ -1,97 +1,168 @@
+import { readBig, writeBig } from '../../prm/bits'
 import type { Catalogue } from '../../prm/catalogue'
-import type { Codec } from '../../prm/codec'
+import type { Codec, FieldRange } from '../../prm/codec'
+import { MalformedData } from '../../prm/errors'
+import type { Register } from '../../prm/layout'
 import type { Profile, RegisterProfile } from '../profile'
-import { Refusal, Status } from './refusal'
-import { applyValues, encodeValues } from './values'
+import { ModuleMemory } from './modules'
+import { Refusal, RegisterStatus, Status } from './refusal'
+import { applyValues } from './values'
 
-/** Written fields of each register instance, as text that survives in a state file: "PTYS/1" -> hex of the image. */
+/**
+ * Contents that differ from the profile, as text that survives in a state file: "PTYS/1,0" -> hex of the image, the index fields
+ * in the order of the layout. "PTYS/*" stands for every instance.
+ */
 export type RegisterState = Record<string, string>
 
-/** Ids of registers whose contents follow from which registers there are: masks of 128 bits from the least significant. */
-const MCAM = 0x907f
+/** Registers that say which registers there are: group g has a bit for each id from `first` + g * 128, the last bit the lowest. */
+const masks: Readonly<Record<number, number>> = { 0x4019: 0x4000, 0x507f: 0x5000, 0x907f: 0x9000 }
+const MASK_AT = 8
+const GROUPS = 4
 
-/** The access registers of one function: index fields select an instance, read-only fields stay, writes stick. */
+const CORE_DUMP = 0x402e
+const MCIA = 0x9014
+
+/**
+ * The access registers of one function. Index fields select an instance, fields that may be written stick, all others stay.
+ * What the profile has no values for reads as zero.
+ */
 export class RegisterFile {
   private readonly images = new Map<string, Uint8Array>()
-  private readonly ids: ReadonlySet<number>
+  private readonly registers: ReadonlyMap<number, Register>
+  private readonly profiles: ReadonlyMap<number, RegisterProfile>
+  private readonly modules: ModuleMemory
   /** Called after every write, with all that differs from the profile. */
   changed: ((state: RegisterState) => void) | undefined
 
   constructor(
-    private readonly profile: Profile,
+    profile: Profile,
     private readonly catalogue: Catalogue,
     private readonly codec: Codec,
   ) {
-    this.ids = new Set([CORE_DUMP, ...Object.keys(profile.registers).map((name) => catalogue.register(name).id)])
+    const named = Object.entries(profile.registers).map(([name, values]) => [catalogue.register(name), values] as const)
+    this.profiles = new Map(named.map(([register, values]) => [register.id, values]))
+    this.registers = new Map([...named.map(([register]) => register), ...others(profile, catalogue)].map((one) => [one.id, one]))
+    this.modules = new ModuleMemory(profile.module)
   }
 
   state(): RegisterState {
     return Object.fromEntries([...this.images].map(([key, image]) => [key, Buffer.from(image).toString('hex')]))
   }
 
+  /** @throws MalformedData for a register that is none */
   restore(state: RegisterState): void {
-    for (const [key, hex] of Object.entries(state)) this.images.set(key, Uint8Array.from(Buffer.from(hex, 'hex')))
+    for (const [key, hex] of Object.entries(state)) {
+      const name = key.slice(0, key.indexOf('/'))
+      if (!this.catalogue.registers().some((register) => register.name === name))
+        throw new MalformedData(key, 'is the state of an unknown register')
+      this.images.set(key, Uint8Array.from(Buffer.from(hex, 'hex')))
+    }
+  }
+
+  /** Whether firmware answers for a register. */
+  has(id: number): boolean {
+    return id === CORE_DUMP || this.registers.has(id)
   }
 
   /**
-   * @param image the register as the caller sends it: for a read its index fields count, for a write all
+   * @param image the register as the caller sends it: for a read its index fields count, for a write all. Firmware takes an
+   *   image that is shorter or longer than its own: tools of another age have other sizes.
    * @param room bytes there are for the answer
+   * @returns the register, `room` bytes at the most
    * @throws Refusal
    */
   access(id: number, method: 'read' | 'write', image: Uint8Array, room: number): Uint8Array {
-    const register = this.ids.has(id) ? this.catalogue.findRegister(id) : undefined
-    const profile = register === undefined ? undefined : this.profile.registers[register.name]
-    if (register?.layout === undefined || profile === undefined) throw new Refusal(Status.BAD_RES, 'register_id')
+    const register = this.registers.get(id)
+    if (register?.layout === undefined)
+      throw new Refusal(Status.BAD_PARAM, 'register_id', RegisterStatus.NOT_SUPPORTED)
     const { layout } = register
-    const size = this.codec.sizeBytes(layout)
-    if (image.length < size) throw new Refusal(Status.BAD_INP_LEN, 'register too short')
-    if (room < size) throw new Refusal(Status.BAD_OUTP_LEN, 'register too short')
-    const asked = image.subarray(0, size)
-    const index = this.indexOf(layout, profile, asked)
-    const key = [register.name, ...index].join('/')
-    const now = this.images.get(key) ?? this.initial(id, layout, profile, index, asked)
-    if (method === 'read') return now.slice()
-    if ((profile.writable ?? []).length === 0) throw new Refusal(Status.BAD_PARAM, 'read-only register')
-    const next = now.slice()
-    for (const field of profile.writable ?? [])
-      this.codec.set(layout, next, field, this.codec.get(layout, asked, field))
-    this.images.set(key, next)
-    this.changed?.(this.state())
-    return next.slice()
+    const asked = new Uint8Array(Math.max(this.codec.sizeBytes(layout), image.length))
+    asked.set(image)
+    const fields = this.codec.ranges(layout, asked)
+    const index = this.index(register, fields, asked)
+    const key = `${register.name}/${index.join(',')}`
+    const now = this.images.get(key) ?? this.initial(register, asked)
+    if (method === 'write') this.write(register, key, fields, asked, now)
+    const answer = this.answer(register, fields, asked, this.images.get(key) ?? now)
+    return answer.subarray(0, room)
   }
 
-  private indexOf(layout: string, profile: RegisterProfile, asked: Uint8Array): number[] {
-    return Object.entries(profile.index ?? {}).map(([field, allowed]) => {
-      const value = Number(this.codec.get(layout, asked, field))
-      if (!allowed.includes(value)) throw new Refusal(Status.BAD_INDEX, field)
-      return value
-    })
+  /** Values of the fields that select an instance. @throws Refusal for an instance that is not there */
+  private index(register: Register, fields: readonly FieldRange[], asked: Uint8Array): (number | bigint)[] {
+    const allowed = this.profiles.get(register.id)?.index ?? {}
+    for (const [name, values] of Object.entries(allowed)) {
+      const value = Number(this.codec.get(register.layout ?? '', asked, name))
+      if (!values.includes(value)) throw new Refusal(Status.BAD_INDEX, name, RegisterStatus.BAD_PARAM)
+    }
+    return fields
+      .filter(({ path, access }) => access === 'INDEX' || path in allowed)
+      .map(({ value }) => (value instanceof Uint8Array ? BigInt(`0x${Buffer.from(value).toString('hex')}`) : value))
   }
 
-  private initial(
-    id: number,
-    layout: string,
-    profile: RegisterProfile,
-    index: readonly number[],
-    asked: Uint8Array,
-  ): Uint8Array {
-    const image = encodeValues(this.codec, layout, profile.values)
-    applyValues(this.codec, layout, image, profile.instances?.[index.join(',')] ?? {})
-    for (const field of Object.keys(profile.index ?? {}))
-      this.codec.set(layout, image, field, this.codec.get(layout, asked, field))
-    if (id === MCAM) this.maskOfRegisters(image, index[0] ?? 0)
+  private initial(register: Register, asked: Uint8Array): Uint8Array {
+    const layout = register.layout ?? ''
+    const image = new Uint8Array(asked.length)
+    const everywhere = this.images.get(`${register.name}/*`)
+    if (everywhere !== undefined) image.set(everywhere.subarray(0, image.length))
+    const profile = everywhere === undefined ? this.profiles.get(register.id) : undefined
+    if (profile !== undefined) {
+      const index = Object.keys(profile.index ?? {}).map((name) => Number(this.codec.get(layout, asked, name)))
+      applyValues(this.codec, layout, image, profile.values)
+      applyValues(this.codec, layout, image, profile.instances?.[index.join(',')] ?? {})
+    }
+    const first = masks[register.id]
+    if (first !== undefined && everywhere === undefined) this.maskOfRegisters(image, asked[3] ?? 0, first)
     return image
   }
 
-  /** MCAM group g: bit (id & 0x7f) of 128 for each id in 0x9000 + g * 0x80; the mask lies at byte 8, least dword last. */
-  private maskOfRegisters(image: Uint8Array, group: number): void {
-    for (const id of this.ids) {
-      if (id >>> 7 !== (0x9000 >>> 7) + group) continue
+  private write(
+    register: Register,
+    key: string,
+    fields: readonly FieldRange[],
+    asked: Uint8Array,
+    now: Uint8Array,
+  ): void {
+    const listed = new Set(this.profiles.get(register.id)?.writable ?? [])
+    const sticks = fields.filter(({ path, access }) => access === 'RW' || listed.has(path.replace(/\[\d+\]$/, '')))
+    const taken = fields.some(({ access }) => access === 'WO' || access === 'OP')
+    if (sticks.length === 0 && !taken)
+      throw new Refusal(Status.BAD_PARAM, 'read-only register', RegisterStatus.BAD_METHOD)
+    const next = now.slice()
+    for (const field of sticks) copyBits(asked, next, field)
+    this.images.set(key, next)
+    this.changed?.(this.state())
+  }
+
+  /** What selects and what orders is given back as it came; what is write-only reads as zero. */
+  private answer(register: Register, fields: readonly FieldRange[], asked: Uint8Array, now: Uint8Array): Uint8Array {
+    const answer = now.slice()
+    const allowed = this.profiles.get(register.id)?.index ?? {}
+    for (const field of fields) {
+      if (field.access === 'INDEX' || field.access === 'OP' || field.path in allowed) copyBits(asked, answer, field)
+      else if (field.access === 'WO') copyBits(new Uint8Array(asked.length), answer, field)
+    }
+    if (register.id === MCIA && !this.images.has(`${register.name}/*`)) this.modules.answer(this.codec, register.layout ?? '', answer)
+    return answer
+  }
+
+  private maskOfRegisters(image: Uint8Array, group: number, first: number): void {
+    if (group >= GROUPS) return
+    for (const id of [CORE_DUMP, ...this.registers.keys()]) {
+      if (id >>> 7 !== (first >>> 7) + group) continue
       const bit = id & 0x7f
-      const at = 8 + 15 - (bit >>> 3)
+      const at = MASK_AT + 15 - (bit >>> 3)
       image[at] = (image[at] ?? 0) | (1 << (bit & 7))
     }
   }
 }
 
-const CORE_DUMP = 0x402e
+/** All registers of the catalogue that have a layout, but for those that the profile excludes. */
+function others(profile: Profile, catalogue: Catalogue): Register[] {
+  if (profile.registersExcept === undefined) return []
+  const excluded = new Set(profile.registersExcept.map((name) => catalogue.register(name).id))
+  return catalogue.registers().filter(({ id, layout }) => layout !== undefined && !excluded.has(id))
+}
+
+function copyBits(from: Uint8Array, to: Uint8Array, { offset, width }: FieldRange): void {
+  writeBig(to, offset, width, readBig(from, offset, width))
+}

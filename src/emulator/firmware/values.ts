@@ -8,7 +8,7 @@ export function encodeValues(codec: Codec, layout: string, values: Values): Uint
   return bytes
 }
 
-/** Sets the given fields and no others. Texts in byte arrays are NUL padded. */
+/** Sets the given fields and no others. Texts in arrays of bytes or dwords are NUL padded. */
 export function applyValues(codec: Codec, layout: string, bytes: Uint8Array, values: Values, path = ''): void {
   for (const [name, value] of Object.entries(values)) {
     const where = path === '' ? name : `${path}.${name}`
@@ -22,9 +22,12 @@ function put(codec: Codec, layout: string, bytes: Uint8Array, path: string, valu
   if (typeof value === 'object' && value !== null) return applyValues(codec, layout, bytes, value as Values, path)
   const ref = codec.resolve(layout, path)
   if (typeof value === 'string' && ref.whole && typeof ref.member.count === 'number') {
-    const text = Buffer.alloc(ref.member.count)
+    // Elements are bytes or dwords, big-endian; the text goes through them in the order of the wire.
+    const { count, width } = ref.member
+    const text = Buffer.alloc((count * width) / 8)
     text.write(value, 'latin1')
-    for (const [index, byte] of text.entries()) codec.set(layout, bytes, `${ref.path}[${index}]`, byte)
+    for (let index = 0; index < count; index++)
+      codec.set(layout, bytes, `${ref.path}[${index}]`, text.readUIntBE((index * width) / 8, width / 8))
   } else if (typeof value === 'string' && ref.width > 64 && !/^0x/.test(value)) {
     const text = new Uint8Array(Math.ceil(ref.width / 8))
     text.set(Buffer.from(value, 'latin1').subarray(0, text.length))

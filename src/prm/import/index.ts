@@ -1,5 +1,7 @@
 /** What scripts/catalogue.mjs needs of the importers. */
 export { entryKinds, writeLine } from '../entries'
+export { importAdb } from './adb'
 export { importHeaders } from './headers'
+export { reconcile } from './reconcile'
 export { report } from './report'
 export { applySupplement } from './supplement'

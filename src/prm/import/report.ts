@@ -1,9 +1,10 @@
 import type { Entries } from '../entries'
 import { isReserved, type Layout } from '../layout'
 import type { HeaderImport } from './headers'
+import type { Reconciled } from './reconcile'
 
 /** The generated catalogue/REPORT.md: what was left out, and what looks odd in the sources. */
-export function report(imported: HeaderImport, entries: Entries): string {
+export function report(imported: HeaderImport, entries: Entries, registers: Reconciled): string {
   const without = entries.commands.filter(({ inbox, outbox }) => inbox === undefined || outbox === undefined)
   const odd = imported.entries.layouts.flatMap(misnumbered)
   const counts = Object.entries(entries).map(([kind, list]) => `| ${kind} | ${(list as unknown[]).length} |`)
@@ -22,6 +23,9 @@ export function report(imported: HeaderImport, entries: Entries): string {
       const why = note ?? 'known only to the opcode filter of fwctl; no public source has its layout'
       return `- 0x${opcode.toString(16)} ${name}: no ${missing}; ${why}`
     }),
+    `\n## Registers that Linux and mstflint describe differently (${registers.differences.length})\n`,
+    `Both describe ${registers.shared} registers; of these ${registers.agreeing} agree in all that both name. mstflint's layout stands.\n`,
+    ...registers.differences,
     `\n## Reserved fields whose name is not their offset (${odd.length})\n`,
     'The names are decoration; offsets are computed.\n',
     ...odd,
