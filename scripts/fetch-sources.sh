@@ -45,6 +45,7 @@ tools() {
   shift
   [[ -d $into ]] && return 0
   use "$suite" || return 1
+  rm -rf "$state/tools" "$state/root-tools"
   mkdir -p "$state/tools" && (cd "$state/tools" && "${apt[@]}" download "$@") || { say "mstflint of $suite cannot be downloaded"; return 1; }
   for deb in "$state/tools"/*.deb; do dpkg -x "$deb" "$state/root-tools" || return 1; done
   mv "$state/root-tools" "$into" && say "mstflint of $suite"
@@ -55,5 +56,6 @@ fetch sid 7.2 '^linux-headers-7\.2\.[0-9]+.*-common$' || status=1
 fetch bookworm 6.1 '^linux-headers-6\.1\.[0-9]+-[0-9]+-common$' || status=1
 fetch bookworm 6.12 '^linux-headers-6\.12\..*-common$' || fetch bookworm-backports 6.12 '^linux-headers-6\.12\..*-common$' ||
   fetch trixie 6.12 '^linux-headers-6\.12\..*-common$' || status=1
+tools bookworm mstflint libc6 libstdc++6 libgcc-s1 zlib1g liblzma5 libexpat1 libssl3 libmuparser2v5 libgomp1 libsqlite3-0 libboost-filesystem1.74.0 || status=1
 tools sid mstflint libc6 libstdc++6 libgcc-s1 zlib1g libzstd1 libexpat1 libssl3t64 libmuparser2v5 libsqlite3-0 || status=1
 exit $status

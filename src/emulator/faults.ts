@@ -17,7 +17,10 @@ interface Rule extends Fault {
 }
 
 const GRAMMAR =
-  'a comma-separated list of errno=NAME@N, status=CODE@N, delay=TIME@N (ms or s), unplug@N, short@N, eperm; without @N it is every command'
+  'a comma-separated list of errno=NAME@N, status=CODE@N, delay=TIME@N (ms or s), unplug@N, short@N, eperm, stuck, held, livefish; without @N it is every command'
+
+/** Faults that are there from the start. */
+const standing = ['eperm', 'stuck', 'held', 'livefish']
 
 /**
  * Faults on request: `errno=EIO@3,delay=200ms`. Commands are counted from 1, over all handles of a device.
@@ -25,15 +28,24 @@ const GRAMMAR =
  */
 export class Faults {
   private readonly rules: readonly Rule[]
-  /** Every open and ioctl is refused with EPERM, as where the kernel is locked down. */
+  /** Every open, ioctl and write is refused with EPERM, as where the kernel is locked down. */
   readonly eperm: boolean
+  /** The flag of the PCI gateway never changes. */
+  readonly stuck: boolean
+  /** The semaphore of the PCI gateway is held by somebody who is gone. */
+  readonly held: boolean
+  /** The device runs without firmware, from its recovery image. */
+  readonly livefish: boolean
   private count = 0
   unplugged = false
 
   constructor(spec = '') {
     const parts = spec.split(',').filter((part) => part !== '')
     this.eperm = parts.includes('eperm')
-    this.rules = parts.filter((part) => part !== 'eperm').map(parseRule)
+    this.stuck = parts.includes('stuck')
+    this.held = parts.includes('held')
+    this.livefish = parts.includes('livefish')
+    this.rules = parts.filter((part) => !standing.includes(part)).map(parseRule)
   }
 
   /** The next command's faults; the rule that says less about when yields to the one that says more. */

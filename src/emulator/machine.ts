@@ -54,6 +54,11 @@ export function commandName(machine: Machine, inbox: Uint8Array): string {
   return machine.firmware.catalogue.findCommand(opcode)?.name ?? `0x${opcode.toString(16)}`
 }
 
+/** Name of a register, for the log. */
+export function registerName(firmware: Firmware, id: number): string {
+  return firmware.catalogue.findRegister(id)?.name ?? `0x${id.toString(16)}`
+}
+
 /** Little-endian views of structures that cross the call. */
 export function view(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.length)

@@ -40,6 +40,8 @@ export interface Profile {
   readonly description: string
   readonly identity: {
     readonly deviceId: number
+    /** Id of the chip, by which tools choose their data. */
+    readonly hardwareId: number
     readonly subsystemVendor: number
     readonly subsystemDevice: number
     readonly revision: number

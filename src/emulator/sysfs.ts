@@ -1,9 +1,11 @@
 import { readdirSync, readlinkSync } from 'node:fs'
-import { Caller } from './caller'
+import { Caller, Capability } from './caller'
 import { openFwctl } from './driver-fwctl'
 import { openMlx5ctl, type Uapi } from './driver-mlx5ctl'
 import type { Opened, Tree } from './fuse/tree'
 import type { Machine, OpenDriver } from './machine'
+import { ConfigSpace } from './pci/config-space'
+import { vpdImage } from './pci/vpd'
 
 /** PCI address of the n-th emulated function: 0000:03:00.0, 0000:04:00.0, ... */
 export function pciAddress(index: number): string {
@@ -59,7 +61,7 @@ function addFunction(tree: Tree, machine: Machine, uapi: Uapi): void {
     uevent: `DRIVER=mlx5_core\nPCI_CLASS=20000\nPCI_ID=15B3:${identity.deviceId.toString(16).toUpperCase()}\nPCI_SLOT_NAME=${pci}\n`,
   }
   for (const [name, text] of Object.entries(files)) tree.file(`${home}/${name}`, text)
-  tree.file(`${home}/config`, configSpace(machine), 0o644)
+  addConfigSpace(tree, home, machine)
   tree.link(`${home}/driver`, '../../../bus/pci/drivers/mlx5_core')
   tree.link(`${home}/subsystem`, '../../../bus/pci')
   tree.link(`sys/bus/pci/devices/${pci}`, `../../../devices/pci0000:00/${pci}`)
@@ -124,19 +126,20 @@ function addNames(tree: Tree, home: string, pci: string, index: number, machine:
   tree.link(`sys/class/net/${net}`, `../../${path}/net/${net}`)
 }
 
-/** A plain 256-byte header of an Ethernet function. */
-function configSpace({ firmware }: Machine): Buffer {
-  const { identity } = firmware.profile
-  const config = Buffer.alloc(256)
-  config.writeUInt16LE(0x15b3, 0)
-  config.writeUInt16LE(identity.deviceId, 2)
-  config.writeUInt16LE(0x0406, 4)
-  config.writeUInt8(identity.revision, 8)
-  config.writeUInt8(0x02, 11)
-  config.writeUInt32LE(0xf000000c, 0x10)
-  config.writeUInt16LE(identity.subsystemVendor, 0x2c)
-  config.writeUInt16LE(identity.subsystemDevice, 0x2e)
-  return config
+/** Config space with the gateway behind it, and the vital product data. */
+function addConfigSpace(tree: Tree, home: string, machine: Machine): void {
+  const config = new ConfigSpace(machine)
+  // A tool reads hundreds of words in a row: its capabilities are looked up once.
+  let last = { pid: 0, privileged: false }
+  const isPrivileged = (pid: number): boolean => {
+    if (last.pid !== pid) last = { pid, privileged: new Caller(pid).has(Capability.SYS_ADMIN) }
+    return last.privileged
+  }
+  tree.window(`${home}/config`, 0o644, 4096, {
+    read: (offset, length, pid) => config.read(offset, length, offset + length <= 64 || isPrivileged(pid)),
+    write: (offset, data) => config.write(offset, data),
+  })
+  tree.file(`${home}/vpd`, vpdImage(machine.firmware.profile.vpd), 0o600)
 }
 
 /** Joins a file of the tree with a driver; one caller object for each process that uses it, while it is open. */

@@ -6,7 +6,7 @@ import { queryCapabilities } from './capabilities'
 import { ObjectTable, type HostMemory, type LeakCounts } from './objects'
 import { objectCommands } from './object-commands'
 import { Refusal, Status, syndrome } from './refusal'
-import { RegisterFile } from './registers'
+import { CORE_DUMP, RegisterFile } from './registers'
 import { encodeValues, numberOf } from './values'
 
 /** What a command's handler is given. */
@@ -61,6 +61,17 @@ export class Firmware {
   /** DESTROY_UMEM, as the driver sends it. @throws Refusal */
   destroyUmem(uid: number, id: number): void {
     this.objects.destroyUmem(uid, id)
+  }
+
+  /** What CR space and MGIR give as the id of the chip. */
+  get hardwareId(): number {
+    return this.profile.identity.hardwareId
+  }
+
+  /** An access register, through whatever door. @throws Refusal */
+  accessRegister(id: number, method: 'read' | 'write', image: Uint8Array, room: number): Uint8Array {
+    if (id === CORE_DUMP) return this.objects.coreDump(this.codec, image, room)
+    return this.registers.access(id, method, image, room)
   }
 
   /** The outbox, of exactly `outboxLength` bytes. The inbox has at least 16 bytes. */
@@ -131,12 +142,8 @@ function fixedAnswer(firmware: Firmware, { command, values, opMod }: Request): A
 function accessRegister(firmware: Firmware, { opMod, inbox, values, outboxLength }: Request): Answer {
   if (opMod > 1) throw new Refusal(Status.BAD_PARAM, 'op_mod')
   const id = numberOf(values, 'register_id')
-  const image = inbox.subarray(HEADER)
-  if (id === CORE_DUMP) return firmware.objects.coreDump(firmware.codec, image, outboxLength - HEADER)
-  return firmware.registers.access(id, opMod === 1 ? 'read' : 'write', image, outboxLength - HEADER)
+  return firmware.accessRegister(id, opMod === 1 ? 'read' : 'write', inbox.subarray(HEADER), outboxLength - HEADER)
 }
-
-const CORE_DUMP = 0x402e
 
 function refused(status: number, code: number, length: number): Uint8Array {
   const bytes = new Uint8Array(length)

@@ -19,7 +19,7 @@ const masks: Readonly<Record<number, number>> = { 0x4019: 0x4000, 0x507f: 0x5000
 const MASK_AT = 8
 const GROUPS = 4
 
-const CORE_DUMP = 0x402e
+export const CORE_DUMP = 0x402e
 const MCIA = 0x9014
 
 /**
@@ -57,11 +57,6 @@ export class RegisterFile {
         throw new MalformedData(key, 'is the state of an unknown register')
       this.images.set(key, Uint8Array.from(Buffer.from(hex, 'hex')))
     }
-  }
-
-  /** Whether firmware answers for a register. */
-  has(id: number): boolean {
-    return id === CORE_DUMP || this.registers.has(id)
   }
 
   /**

@@ -12,6 +12,7 @@ const op = {
   READLINK: 5,
   OPEN: 14,
   READ: 15,
+  WRITE: 16,
   STATFS: 17,
   RELEASE: 18,
   FLUSH: 25,
@@ -112,7 +113,9 @@ export class FuseServer {
       case op.OPENDIR:
         return this.reply(request, Buffer.alloc(16))
       case op.READ:
-        return this.reply(request, readFile(present(node), body))
+        return this.reply(request, readFile(present(node), request))
+      case op.WRITE:
+        return this.reply(request, writeFile(present(node), request))
       case op.READDIR:
         return this.reply(request, readDirectory(present(node), body))
       case op.IOCTL:
@@ -224,7 +227,13 @@ function initReply(body: Buffer): Buffer {
 
 function writeAttr(node: Node, into: Buffer, at: number): void {
   const size =
-    node.kind === 'file' ? Math.max(node.contents.length, 4096) : node.kind === 'link' ? node.target.length : 0
+    node.kind === 'file'
+      ? Math.max(node.contents.length, 4096)
+      : node.kind === 'window'
+        ? node.size
+        : node.kind === 'link'
+          ? node.target.length
+          : 0
   into.writeBigUInt64LE(node.id, at)
   into.writeBigUInt64LE(BigInt(size), at + 8)
   into.writeUInt32LE(modeOf(node), at + 60)
@@ -248,10 +257,21 @@ function attrReply(node: Node): Buffer {
   return reply
 }
 
-function readFile(node: Node, body: Buffer): Buffer {
-  if (node.kind !== 'file') throw new Errno('EINVAL')
+function readFile(node: Node, { body, pid }: Request): Buffer {
   const offset = Number(body.readBigUInt64LE(8))
-  return node.contents.subarray(offset, offset + body.readUInt32LE(16))
+  const length = body.readUInt32LE(16)
+  if (node.kind === 'window') return Buffer.from(node.window.read(offset, length, pid))
+  if (node.kind !== 'file') throw new Errno('EINVAL')
+  return node.contents.subarray(offset, offset + length)
+}
+
+function writeFile(node: Node, { body, pid }: Request): Buffer {
+  if (node.kind !== 'window' || node.window.write === undefined) throw new Errno('EINVAL')
+  const length = body.readUInt32LE(16)
+  node.window.write(Number(body.readBigUInt64LE(8)), Uint8Array.from(body.subarray(40, 40 + length)), pid)
+  const reply = Buffer.alloc(8)
+  reply.writeUInt32LE(length)
+  return reply
 }
 
 function readDirectory(node: Node, body: Buffer): Buffer {

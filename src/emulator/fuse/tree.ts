@@ -11,14 +11,21 @@ interface Common {
   readonly mode: number
 }
 
+/** A file whose bytes are made when they are read, and do something when they are written. @throws Errno */
+export interface Window {
+  read(offset: number, length: number, pid: number): Uint8Array
+  write?(offset: number, data: Uint8Array, pid: number): void
+}
+
 export type Node =
   | (Common & { readonly kind: 'directory'; readonly children: Map<string, Node> })
   | (Common & { readonly kind: 'link'; readonly target: string })
   | (Common & { readonly kind: 'file'; readonly contents: Buffer })
+  | (Common & { readonly kind: 'window'; readonly size: number; readonly window: Window })
   | (Common & { readonly kind: 'device'; readonly open: (pid: number) => Opened })
 
 /** Type bits of st_mode. */
-const typeBits = { directory: 0o040000, link: 0o120000, file: 0o100000, device: 0o100000 } as const
+const typeBits = { directory: 0o040000, link: 0o120000, file: 0o100000, window: 0o100000, device: 0o100000 } as const
 
 export const modeOf = (node: Node): number => typeBits[node.kind] | node.mode
 
@@ -49,6 +56,10 @@ export class Tree {
 
   link(path: string, target: string): void {
     this.put(path, this.add({ kind: 'link', mode: 0o777, target }))
+  }
+
+  window(path: string, mode: number, size: number, window: Window): void {
+    this.put(path, this.add({ kind: 'window', mode, size, window }))
   }
 
   device(path: string, mode: number, open: (pid: number) => Opened): void {
