@@ -14,6 +14,8 @@ export interface RegisterProfile {
   readonly writable?: readonly string[]
   /** Fields that select an instance, and the values they may have. */
   readonly index?: Readonly<Record<string, readonly number[]>>
+  /** Fields that a read gives back as they came, as long as nothing was written. */
+  readonly echo?: readonly string[]
   /** What differs by instance: index values joined by a comma -> values. */
   readonly instances?: Readonly<Record<string, Values>>
 }
@@ -58,6 +60,8 @@ export interface Profile {
   /** When given: every register of the catalogue but these is there, and reads as zero where `registers` has no values. */
   readonly registersExcept?: readonly string[]
   readonly module?: ModuleProfile
+  /** Texts of MQIS by info_type: 1 the name, 2 the description, ... */
+  readonly texts?: Readonly<Record<string, string>>
   /** Fields of its VPD, by keyword: PN, SN, ... and ID for the product name. */
   readonly vpd: Readonly<Record<string, string>>
 }

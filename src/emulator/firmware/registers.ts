@@ -4,6 +4,7 @@ import type { Codec, FieldRange } from '../../prm/codec'
 import { MalformedData } from '../../prm/errors'
 import type { Register } from '../../prm/layout'
 import type { Profile, RegisterProfile } from '../profile'
+import { answerText } from './device-texts'
 import { ModuleMemory } from './modules'
 import { Refusal, RegisterStatus, Status } from './refusal'
 import { applyValues } from './values'
@@ -21,6 +22,7 @@ const GROUPS = 4
 
 export const CORE_DUMP = 0x402e
 const MCIA = 0x9014
+const MQIS = 0x9064
 
 /**
  * The access registers of one function. Index fields select an instance, fields that may be written stick, all others stay.
@@ -35,7 +37,7 @@ export class RegisterFile {
   changed: ((state: RegisterState) => void) | undefined
 
   constructor(
-    profile: Profile,
+    private readonly profile: Profile,
     private readonly catalogue: Catalogue,
     private readonly codec: Codec,
   ) {
@@ -104,6 +106,7 @@ export class RegisterFile {
       const index = Object.keys(profile.index ?? {}).map((name) => Number(this.codec.get(layout, asked, name)))
       applyValues(this.codec, layout, image, profile.values)
       applyValues(this.codec, layout, image, profile.instances?.[index.join(',')] ?? {})
+      for (const name of profile.echo ?? []) this.codec.set(layout, image, name, this.codec.get(layout, asked, name))
     }
     const first = masks[register.id]
     if (first !== undefined && everywhere === undefined) this.maskOfRegisters(image, asked[3] ?? 0, first)
@@ -136,8 +139,17 @@ export class RegisterFile {
       if (field.access === 'INDEX' || field.access === 'OP' || field.path in allowed) copyBits(asked, answer, field)
       else if (field.access === 'WO') copyBits(new Uint8Array(asked.length), answer, field)
     }
-    if (register.id === MCIA && !this.images.has(`${register.name}/*`)) this.modules.answer(this.codec, register.layout ?? '', answer)
+    this.answerSpecially(register, asked, answer)
     return answer
+  }
+
+  /** Registers that are windows onto something larger. */
+  private answerSpecially({ id, name, layout = '' }: Register, asked: Uint8Array, answer: Uint8Array): void {
+    if (this.images.has(`${name}/*`)) return
+    if (id === MCIA) this.modules.answer(this.codec, layout, answer)
+    if (id !== MQIS) return
+    this.codec.set(layout, answer, 'read_length', this.codec.get(layout, asked, 'read_length'))
+    answerText(this.codec, layout, answer, this.profile.texts ?? {})
   }
 
   private maskOfRegisters(image: Uint8Array, group: number, first: number): void {
