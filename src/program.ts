@@ -188,6 +188,7 @@ function globalsOf(raw: Readonly<Record<string, unknown>>): GlobalOptions {
     dryRun: flag('dryRun'),
     allowTaint: flag('allowTaint'),
     yes: flag('yes'),
+    clearSemaphore: flag('clearSemaphore'),
     color: raw.color !== false && process.env.NO_COLOR === undefined,
     quiet: flag('quiet'),
     verbose: flag('verbose'),
@@ -247,6 +248,7 @@ function checkAbilities(entry: CommandEntry, options: GlobalOptions): void {
     [options.transport !== undefined, 'device', '--transport'],
     [options.timeout !== undefined, 'device', '--timeout'],
     [options.allowTaint, 'device', '--allow-taint'],
+    [options.clearSemaphore, 'device', '--clear-semaphore'],
   ]
   for (const [given, ability, flag] of wants)
     if (given && !entry.abilities.includes(ability)) throw new UsageError(`${entry.name} has no ${flag}`)

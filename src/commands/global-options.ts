@@ -12,11 +12,12 @@ export const globalOptions: readonly (readonly [flags: string, description: stri
   ['--dry-run', 'show what would be sent, send nothing'],
   ['--allow-taint', 'allow fwctl scopes that taint the kernel'],
   ['-y, --yes', 'answer yes to every question'],
+  ['--clear-semaphore', 'PCI door: take away semaphores that a killed tool left behind'],
   ['--no-color', 'no colour (also: NO_COLOR)'],
   ['-q, --quiet', 'no messages but errors'],
   ['-v, --verbose', 'each command with scope, status and time on stderr'],
   ['--dev-root <dir>', 'look for nodes here instead of /dev'],
   ['--sysfs-root <dir>', 'look for devices here instead of /sys'],
   ['--emu-state <file>', 'keep what is written to an emulated device'],
-  ['--fault <spec>', 'make an emulated device fail: errno=EIO@3, status=0x3, delay=200ms, unplug@2, short, eperm'],
+  ['--fault <spec>', 'make an emulated device fail: errno=EIO@3, status=0x3, delay=200ms, unplug@2, short, eperm, stuck, held, livefish'],
 ]

@@ -10,7 +10,7 @@ export async function run(context: Context, [name = '']: readonly string[]): Pro
     const { identity } = device
     return {
       device: identity,
-      data: { ...info.context, uctxCapNames: capNames(info.context.uctxCap), ...known(info) },
+      data: { ...info.context, uctxCapNames: capNames(info.context.uctxCap ?? 0), ...known(info) },
       text: () => text(identity, info),
       warnings: info.warnings,
     }
@@ -22,8 +22,8 @@ function text(identity: DeviceIdentity, info: DeviceInfo): string {
   const { uid, uctxCap, devUctxCap, userCap, uapi } = info.context
   const lines = [
     `mlx5dev: ${identity.pci ?? identity.auxiliary ?? identity.node}`,
-    `UCTX UID: ${uid}`,
-    `UCTX CAP: ${capText(uctxCap)}`,
+    ...(uid === undefined ? [] : [`UCTX UID: ${uid}`]),
+    ...(uctxCap === undefined ? [] : [`UCTX CAP: ${capText(uctxCap)}`]),
     ...(devUctxCap === undefined ? [] : [`DEV UCTX CAP: ${capText(devUctxCap)}`]),
     ...(userCap === undefined ? [] : [`USER CAP: 0x${userCap.toString(16)}`]),
   ]

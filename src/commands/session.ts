@@ -40,6 +40,7 @@ async function open({ options }: Context, name: string): Promise<Transport> {
     sysfsRoot: options.sysfsRoot,
     stateFile: options.emuState,
     fault: options.fault,
+    clearSemaphore: options.clearSemaphore,
     record: options.record,
   })
 }

@@ -14,6 +14,7 @@ export interface GlobalOptions {
   readonly dryRun: boolean
   readonly allowTaint: boolean
   readonly yes: boolean
+  readonly clearSemaphore: boolean
   readonly color: boolean
   readonly quiet: boolean
   readonly verbose: boolean

@@ -24,11 +24,11 @@ export interface DeviceIdentity {
   readonly deviceId?: number
 }
 
-/** The user context that the device gave this handle. Absent members: this driver does not tell. */
+/** The user context that the device gave this handle. Absent members: this driver does not tell, or there is none. */
 export interface UserContext {
-  readonly uid: number
+  readonly uid?: number
   /** Capability bits granted: 0x1 RAW_TX, 0x2 INTERNAL_DEVICE_RESOURCES, 0x4 TOOLS_RESOURCES. */
-  readonly uctxCap: number
+  readonly uctxCap?: number
   readonly devUctxCap?: number
   /** An OR of capability numbers (not a mask); shown raw. */
   readonly userCap?: number

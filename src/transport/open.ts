@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import { type DeviceIdentity, OpenError, type Transport, type TransportKind } from './contract'
 import { type DeviceEntry, type Door, listDevices, type Roots } from './discover'
@@ -12,6 +12,8 @@ export interface OpenOptions extends Roots {
   readonly stateFile?: string | undefined
   /** Faults of an emulated device. */
   readonly fault?: string | undefined
+  /** Take away semaphores of the PCI door that a tool left behind when it was killed. */
+  readonly clearSemaphore?: boolean | undefined
   /** File to write a recording to. */
   readonly record?: string | undefined
 }
@@ -50,9 +52,7 @@ async function openDoor(door: Door, device: DeviceIdentity, options: OpenOptions
   const where = options.sysfsRoot === undefined ? {} : { sysfsRoot: options.sysfsRoot }
   if (door.transport === 'mlx5ctl') return (await import('./mlx5ctl')).openMlx5ctl(device, where)
   if (door.transport === 'fwctl') return (await import('./fwctl')).openFwctl(device, where)
-  throw new OpenError(`${door.node} has no open door but PCI config space, which this version cannot use yet`, 'open', {
-    hint: 'load the mlx5ctl driver, or a kernel with fwctl (modprobe mlx5_fwctl, Linux 6.15 and newer)',
-  })
+  return (await import('./pci')).openPci(device, { ...where, clearSemaphore: options.clearSemaphore })
 }
 
 function splitScheme(name: string): [string, string] {
@@ -75,7 +75,20 @@ function findDoors(name: string, entries: readonly DeviceEntry[], options: OpenO
   const entry = entries.find(
     ({ pci, rdma, net }) => pci === lower || pci === `0000:${lower}` || rdma.includes(name) || net.includes(name),
   )
-  return { entry, doors: entry?.doors ?? [] }
+  if (entry !== undefined) return { entry, doors: entry.doors }
+  // A function without a driver, or with another one, has no names but its config space is there.
+  const bdf = [lower, `0000:${lower}`].find((address) => isFunction(address, options.sysfsRoot ?? '/sys'))
+  return { entry: undefined, doors: bdf === undefined ? [] : [{ transport: 'pci', node: bdf }] }
+}
+
+/** Whether there is a function of this vendor at a PCI address. */
+function isFunction(address: string, sysfsRoot: string): boolean {
+  if (!/^[0-9a-f]{4,}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$/.test(address)) return false
+  try {
+    return readFileSync(path.join(sysfsRoot, 'bus/pci/devices', address, 'vendor'), 'utf8').trim() === '0x15b3'
+  } catch {
+    return false
+  }
 }
 
 /** Nodes that a name can mean, best first. */
