@@ -19,7 +19,9 @@ const series = '7.2'
 const adbFile = path.join(root, '.sources/mstflint-sid/usr/share/mstflint/prm_dbs/hca/ext/register_access_table.adb')
 const source = existsSync(adbFile) ? newestSource() : undefined
 if (source === undefined) {
-  console.error(`catalogue: no headers of Linux ${series}, or no register file of mstflint, in .sources/; run scripts/fetch-sources.sh`)
+  console.error(
+    `catalogue: no headers of Linux ${series}, or no register file of mstflint, in .sources/; run scripts/fetch-sources.sh`,
+  )
   process.exit(4)
 }
 const adbText = readFileSync(adbFile, 'utf8')
@@ -27,7 +29,9 @@ const files = headers.map((name) => ({ name, text: readFileSync(path.join(source
 const sources = describeSources()
 const changed = sources.headers.some(({ sha256 }, index) => sha256 !== committedSources().headers[index]?.sha256)
 if (check && (changed || sources.adb.sha256 !== committedSources().adb?.sha256)) {
-  console.error(`catalogue: ${path.basename(source)} or mstflint's register file is not what the catalogue was made from`)
+  console.error(
+    `catalogue: ${path.basename(source)} or mstflint's register file is not what the catalogue was made from`,
+  )
   process.exit(3)
 }
 
@@ -60,7 +64,11 @@ async function generate() {
       { name: 'supplement', version: hash(supplement).slice(0, 12) },
     ],
   }
-  return { ...texts, 'sources.json': `${JSON.stringify(described, null, 2)}\n`, 'REPORT.md': report({ ...imported, problems: [...imported.problems, ...adb.problems] }, entries, registers) }
+  return {
+    ...texts,
+    'sources.json': `${JSON.stringify(described, null, 2)}\n`,
+    'REPORT.md': report({ ...imported, problems: [...imported.problems, ...adb.problems] }, entries, registers),
+  }
 }
 
 /** The importer is TypeScript: bundled into a temporary file and loaded from there. */

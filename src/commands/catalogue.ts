@@ -5,8 +5,8 @@ import type { Context, Result } from './types'
 
 export async function run(context: Context, [verb = '', ...files]: readonly string[]): Promise<Result> {
   if (verb === 'info' && files.length === 0) return info()
-  if (verb === 'import' && files.length > 0) return importHeaders(context, files)
-  throw new UsageError('catalogue takes info, or import HEADER...')
+  if (verb === 'import' && files.length > 0) return importFiles(context, files)
+  throw new UsageError('catalogue takes info, or import FILE...')
 }
 
 function info(): Result {
@@ -28,7 +28,7 @@ function info(): Result {
   }
 }
 
-async function importHeaders({ own }: Context, files: readonly string[]): Promise<Result> {
+async function importFiles({ own }: Context, files: readonly string[]): Promise<Result> {
   const { importForUser } = await import('../prm/import/user-catalogue')
   const { file, entries, problems } = importForUser(files, typeof own.name === 'string' ? own.name : 'import')
   const counts = Object.fromEntries(Object.entries(entries).map(([kind, list]) => [kind, (list as unknown[]).length]))

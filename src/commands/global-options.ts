@@ -19,5 +19,8 @@ export const globalOptions: readonly (readonly [flags: string, description: stri
   ['--dev-root <dir>', 'look for nodes here instead of /dev'],
   ['--sysfs-root <dir>', 'look for devices here instead of /sys'],
   ['--emu-state <file>', 'keep what is written to an emulated device'],
-  ['--fault <spec>', 'make an emulated device fail: errno=EIO@3, status=0x3, delay=200ms, unplug@2, short, eperm, stuck, held, livefish'],
+  [
+    '--fault <spec>',
+    'make an emulated device fail: errno=EIO@3, status=0x3, delay=200ms, unplug@2, short, eperm, stuck, held, livefish',
+  ],
 ]

@@ -5,7 +5,8 @@ import { listRegisters, showRegister } from './reg/list'
 import { setRegister } from './reg/set'
 import type { Context, Result } from './types'
 
-const usage = 'reg takes list, show REG, get DEVICE REG [FIELD=VALUE...], set DEVICE REG FIELD=VALUE..., or dump DEVICE [REG...]'
+const usage =
+  'reg takes list, show REG, get DEVICE REG [FIELD=VALUE...], set DEVICE REG FIELD=VALUE..., or dump DEVICE [REG...]'
 
 export async function run(context: Context, args: readonly string[]): Promise<Result> {
   const [verb = '', ...rest] = args

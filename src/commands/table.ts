@@ -104,12 +104,16 @@ export const commandTable: readonly CommandEntry[] = [
   },
   {
     name: 'catalogue',
-    arguments: 'info | import HEADER...',
+    arguments: 'info | import FILE...',
     summary: 'what the tool knows, and from where',
     description:
-      'info: sources and counts. import: adds kernel headers (mlx5_ifc.h and, where you have them, mlx5_ifc_fpga.h, device.h, driver.h) in front of the built-in catalogue, in $XDG_DATA_HOME/mlx5ctl/.',
+      'info: sources and counts. import: adds kernel headers (mlx5_ifc.h and, where you have them, mlx5_ifc_fpga.h, device.h, driver.h), or one register file of mstflint (register_access_table.adb of an HCA, a switch or a GPU), in front of the built-in catalogue, in $XDG_DATA_HOME/mlx5ctl/.',
     options: [['--name NAME', 'name of the import; one of the same name is replaced (default: import)']],
-    examples: ['mlx5ctl catalogue info', 'mlx5ctl catalogue import ./include/linux/mlx5/*.h --name linux-next'],
+    examples: [
+      'mlx5ctl catalogue info',
+      'mlx5ctl catalogue import ./include/linux/mlx5/*.h --name linux-next',
+      'mlx5ctl catalogue import /usr/share/mstflint/prm_dbs/hca/ext/register_access_table.adb --name mstflint',
+    ],
     abilities: [],
     takes: [1, many],
     load: () => import('./catalogue'),

@@ -19,7 +19,15 @@ export function deviceFirst(words: readonly string[]): string[] {
   const third = operand(words, second + 1, valued)
   const verb = third === undefined ? undefined : words[third]
   if (third !== undefined && verb !== undefined && takesDevice(command, verb))
-    return [...words.slice(0, first), ...between, command, ...words.slice(second + 1, third), verb, device, ...words.slice(third + 1)]
+    return [
+      ...words.slice(0, first),
+      ...between,
+      command,
+      ...words.slice(second + 1, third),
+      verb,
+      device,
+      ...words.slice(third + 1),
+    ]
   return [...words.slice(0, first), ...between, command, device, ...words.slice(second + 1)]
 }
 

@@ -76,7 +76,9 @@ async function readMgir(device: Device): Promise<Struct> {
 /** QUERY_ADAPTER passes fwctl at its lowest scope; where there are only registers, MGIR has it too. */
 async function queryPsid(device: Device): Promise<string> {
   const direct = device.transport.registers !== undefined
-  const holder = direct ? (await readMgir(device)).fw_info : (await device.command('QUERY_ADAPTER')).values.query_adapter_struct
+  const holder = direct
+    ? (await readMgir(device)).fw_info
+    : (await device.command('QUERY_ADAPTER')).values.query_adapter_struct
   const bytes = (holder as Struct)[direct ? 'psid' : 'vsd_contd_psid'] as number[]
   return Buffer.from(bytes).toString('latin1').replace(/\0.*$/s, '')
 }

@@ -150,7 +150,11 @@ export function assignFields(
 }
 
 /** Fields that select an instance or say what is done with it: what a read sends. */
-export function isSentWithRead(codec: Codec, layout: string, { access, path }: Pick<FieldRef, 'access' | 'path'>): boolean {
+export function isSentWithRead(
+  codec: Codec,
+  layout: string,
+  { access, path }: Pick<FieldRef, 'access' | 'path'>,
+): boolean {
   return access === 'INDEX' || access === 'OP' || codec.selectors(layout).includes(path)
 }
 
@@ -174,7 +178,12 @@ export interface RegisterReading {
   readonly values: Struct | undefined
 }
 
-export function decodeRegister(codec: Codec, target: RegisterTarget, image: Uint8Array, reserved = false): RegisterReading {
+export function decodeRegister(
+  codec: Codec,
+  target: RegisterTarget,
+  image: Uint8Array,
+  reserved = false,
+): RegisterReading {
   const values =
     target.layout === undefined ? undefined : codec.decode(target.layout, image, { reserved, partial: true })
   return { target, image, values }

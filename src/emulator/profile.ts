@@ -103,8 +103,7 @@ function merge(base: Json, own: Json): Json {
   return result
 }
 
-const isObject = (value: unknown): value is Json =>
-  typeof value === 'object' && value !== null && !Array.isArray(value)
+const isObject = (value: unknown): value is Json => typeof value === 'object' && value !== null && !Array.isArray(value)
 
 export function profileNames(): string[] {
   return readdirSync(profileFolder())

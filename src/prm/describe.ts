@@ -35,7 +35,12 @@ interface Around {
   readonly depth: number
 }
 
-function describe(catalogue: Catalogue, layout: string, around: Around, selectedBy?: Field['select']): FieldDescription[] {
+function describe(
+  catalogue: Catalogue,
+  layout: string,
+  around: Around,
+  selectedBy?: Field['select'],
+): FieldDescription[] {
   if (around.depth > MAX_DEPTH) return []
   return catalogue.layout(layout).fields.flatMap((field) => {
     if (isReserved(field)) return []
@@ -64,7 +69,9 @@ function describe(catalogue: Catalogue, layout: string, around: Around, selected
 
 function selection(member: string, select: Field['select']): string | undefined {
   const values = Object.entries(select?.members ?? {}).filter(([, name]) => name === member)
-  return values.length === 0 || select === undefined ? undefined : `${select.by}=${values.map(([value]) => value).join('|')}`
+  return values.length === 0 || select === undefined
+    ? undefined
+    : `${select.by}=${values.map(([value]) => value).join('|')}`
 }
 
 /** Where a field lies: +byte of the dword [high:low bit of the dword]. */

@@ -13,7 +13,10 @@ export type Access = 'RO' | 'RW' | 'WO' | 'INDEX' | 'OP'
  * that holds the field (unions between do not count); each leading ^ goes one structure up.
  */
 export type Expression =
-  number | string | readonly [operator: string, a: Expression] | readonly [operator: string, a: Expression, b: Expression]
+  | number
+  | string
+  | readonly [operator: string, a: Expression]
+  | readonly [operator: string, a: Expression, b: Expression]
 
 /** Which member of a union counts, by the value of another field. A value that is not listed selects none: all count. */
 export interface Selection {

@@ -75,7 +75,9 @@ export class PackedFile {
     let names = this.byKindAndName.get(kind)
     if (names === undefined) {
       const index = this.index(kind)
-      const others = index.flatMap((entry) => entry.slice(4).map((alias): [string, IndexEntry] => [String(alias), entry]))
+      const others = index.flatMap((entry) =>
+        entry.slice(4).map((alias): [string, IndexEntry] => [String(alias), entry]),
+      )
       // Later pairs win: a name of its own goes before another one's second name.
       const pairs = [...others, ...index.map((entry): [string, IndexEntry] => [entry[0], entry])]
       names = new Map(pairs.map(([key, entry]) => [canonical(key), entry]))

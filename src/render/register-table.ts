@@ -18,7 +18,9 @@ export function registerTable(rows: readonly RegisterRow[], detailed: boolean): 
     return `${[name.padEnd(width), ...columns].join('| ')}`.trimEnd()
   }
   const spaced = (name: string, value: string, more: readonly [string, string]): string =>
-    detailed ? line(`${name.padEnd(width)}`, `${value.padEnd(10)} `, [`${more[0].padEnd(10)} `, more[1]]) : line(name, value, more)
+    detailed
+      ? line(`${name.padEnd(width)}`, `${value.padEnd(10)} `, [`${more[0].padEnd(10)} `, more[1]])
+      : line(name, value, more)
   const rule = '='.repeat(width + (detailed ? 59 : 14))
   return [
     'Sending access register...',
@@ -38,7 +40,8 @@ export function dwordTable(bytes: Uint8Array): string {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
   const rule = '='.repeat(23)
   const rows: string[] = []
-  for (let at = 0; at + 4 <= bytes.length; at += 4) rows.push(`${hexValue(at, 32)} | ${hexValue(view.getUint32(at), 32)}`)
+  for (let at = 0; at + 4 <= bytes.length; at += 4)
+    rows.push(`${hexValue(at, 32)} | ${hexValue(view.getUint32(at), 32)}`)
   return ['Sending access register...', '', 'Address    | Data', rule, ...rows, rule, ''].join('\n')
 }
 

@@ -141,8 +141,7 @@ class PciTransport implements Transport {
         limit: DEFAULT_SIZE - HEADERS,
         access: (id, how, bytes) => this.serial.run(() => this.access(id, how, bytes)),
       }
-    if (found.cr)
-      this.crSpace = { read: (address, dwords) => this.serial.run(() => this.readCrSpace(address, dwords)) }
+    if (found.cr) this.crSpace = { read: (address, dwords) => this.serial.run(() => this.readCrSpace(address, dwords)) }
   }
 
   identify(): Promise<UserContext> {
@@ -156,7 +155,10 @@ class PciTransport implements Transport {
       const why = this.whyNoRegisters() ?? 'PCI config space carries access registers only, no commands'
       throw new DeliveryError(`${this.device.node}: ${why}`, 'EOPNOTSUPP', {
         kind: 'unsupported',
-        hint: 'the mlx5ctl and fwctl drivers carry commands',
+        hint:
+          this.whyNoRegisters() === undefined
+            ? 'the mlx5ctl and fwctl drivers carry commands'
+            : 'burn its firmware with mstflint, or power-cycle the machine',
       })
     })
   }
@@ -279,9 +281,13 @@ class PciTransport implements Transport {
 
   private select(owned: OwnedGateway, wanted: number): void {
     if (!owned.select(wanted))
-      throw new DeliveryError(`${this.device.node}: EOPNOTSUPP: the gateway has no space 0x${wanted.toString(16)}`, 'EOPNOTSUPP', {
-        kind: 'unsupported',
-      })
+      throw new DeliveryError(
+        `${this.device.node}: EOPNOTSUPP: the gateway has no space 0x${wanted.toString(16)}`,
+        'EOPNOTSUPP',
+        {
+          kind: 'unsupported',
+        },
+      )
   }
 }
 

@@ -83,7 +83,11 @@ export async function recordTransport(transport: Transport, file: string): Promi
   }
   line({ 'mlx5ctl-recording': VERSION, device: transport.device, context: await transport.identify() })
   /** Runs one exchange and writes it down, whether it is answered or fails to be delivered. */
-  const passed = async <T, L extends Line>(base: L, work: () => Promise<T>, result: (value: T) => Partial<L>): Promise<T> => {
+  const passed = async <T, L extends Line>(
+    base: L,
+    work: () => Promise<T>,
+    result: (value: T) => Partial<L>,
+  ): Promise<T> => {
     const start = performance.now()
     const time = (): { us: number } => ({ us: Math.round((performance.now() - start) * 1000) })
     try {
@@ -189,7 +193,10 @@ class ReplayTransport implements Transport {
     if (inbox.length < 16 || !(outboxLength >= 16)) throw new RangeError('inbox and outbox have at least 16 bytes')
     const wanted = hex(inbox)
     const what = `command 0x${wanted.slice(0, 4)} with this inbox and an outbox of ${outboxLength} bytes`
-    const { out } = this.answer(what, (one) => 'outLength' in one && one.in === wanted && one.outLength === outboxLength)
+    const { out } = this.answer(
+      what,
+      (one) => 'outLength' in one && one.in === wanted && one.outLength === outboxLength,
+    )
     return bytesOf(out)
   }
 
@@ -248,11 +255,7 @@ function parseHeader(line: string | undefined, file: string): Header {
   if (version !== VERSION)
     throw new RecordingError(`${file} is a recording of version ${version}; this tool reads ${VERSION}`)
   const { device, context } = raw as Partial<Header>
-  if (
-    !Array.isArray(device?.rdma) ||
-    !Array.isArray(device.net) ||
-    typeof context?.uapi !== 'string'
-  )
+  if (!Array.isArray(device?.rdma) || !Array.isArray(device.net) || typeof context?.uapi !== 'string')
     throw new RecordingError(`${file}:1: the recording names no device`)
   return raw as unknown as Header
 }
@@ -267,9 +270,18 @@ function isLine({ in: sent, out, outLength, errno, register, method, cr, dwords 
   const isHex = (text: unknown): text is string => typeof text === 'string' && /^(?:[0-9a-f]{2})*$/.test(text)
   const failed = typeof errno === 'string'
   if (register !== undefined)
-    return Number.isSafeInteger(register) && (method === 'read' || method === 'write') && isHex(sent) && (isHex(out) || failed)
+    return (
+      Number.isSafeInteger(register) &&
+      (method === 'read' || method === 'write') &&
+      isHex(sent) &&
+      (isHex(out) || failed)
+    )
   if (cr !== undefined)
-    return Number.isSafeInteger(cr) && Number.isSafeInteger(dwords) && (failed || (isHex(out) && out.length === Number(dwords) * 8))
+    return (
+      Number.isSafeInteger(cr) &&
+      Number.isSafeInteger(dwords) &&
+      (failed || (isHex(out) && out.length === Number(dwords) * 8))
+    )
   const answered = isHex(out) && out.length >= 32 && out.length === Number(outLength) * 2
   return isHex(sent) && sent.length >= 32 && typeof outLength === 'number' && (answered || failed)
 }

@@ -19,7 +19,7 @@ export const checks: readonly Check[] = [
     run: (open) =>
       using(open, async (transport) => {
         const { uid, uctxCap, uapi } = await transport.identify()
-        must(Number.isInteger(uid) && uid > 0 && uid < 0x10000, `uid ${uid}`)
+        must(typeof uid === 'number' && uid > 0 && uid < 0x10000, `uid ${uid}`)
         must(Number.isInteger(uctxCap) && uapi !== '', `cap ${uctxCap}`)
       }),
   },

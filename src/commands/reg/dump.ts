@@ -43,7 +43,10 @@ export async function dumpRegisters(context: Context, name: string, words: reado
     const { read, refused } = await readAll(device, targets, index, context.interactive())
     const records = [
       ...read.map((reading) => readingData(device.codec, reading)),
-      ...refused.map(({ target, length, error }) => ({ register: targetData(target, length), error: refusalData(error) })),
+      ...refused.map(({ target, length, error }) => ({
+        register: targetData(target, length),
+        error: refusalData(error),
+      })),
     ]
     const named = refused.map(({ target }) => registerTitle(target))
     return {
@@ -57,7 +60,10 @@ export async function dumpRegisters(context: Context, name: string, words: reado
       records,
       text: () =>
         read
-          .map((reading) => `${registerTitle(reading.target)}\n${readingText(device.codec, reading, { fullPath: true, detailed: false })}`)
+          .map(
+            (reading) =>
+              `${registerTitle(reading.target)}\n${readingText(device.codec, reading, { fullPath: true, detailed: false })}`,
+          )
           .join('\n'),
       warnings: named.length === 0 ? [] : [`refused by firmware: ${named.join(', ')}`],
       partial: !all && refused.length > 0,
@@ -89,7 +95,11 @@ async function readAll(
 }
 
 /** Index fields that a register does not have are for the others. */
-function requestImage({ codec }: Device, { layout = '' }: RegisterTarget, index: readonly (readonly [string, string])[]): Uint8Array {
+function requestImage(
+  { codec }: Device,
+  { layout = '' }: RegisterTarget,
+  index: readonly (readonly [string, string])[],
+): Uint8Array {
   const image = emptyImage(codec, layout)
   const given = new Set(index.map(([field]) => field))
   for (const [field, text] of [...defaultIndex.filter(([one]) => !given.has(one)), ...index]) {

@@ -1,5 +1,12 @@
 import { encodeInbox, scopeOf } from '../../device/device'
-import { accessRegister, decodeRegister, indexHint, resolveField, type Method, type RegisterReading } from '../../device/registers'
+import {
+  accessRegister,
+  decodeRegister,
+  indexHint,
+  resolveField,
+  type Method,
+  type RegisterReading,
+} from '../../device/registers'
 import { UsageError } from '../../device/errors'
 import type { Catalogue } from '../../prm/catalogue'
 import type { Codec } from '../../prm/codec'
@@ -22,7 +29,10 @@ export async function getRegister(context: Context, name: string, words: readonl
     const image = await accessRegister(device, target, 'read', request.image, hint)
     const reading = decodeRegister(codec, target, image, context.options.reserved)
     const { field } = context.own
-    return { device: device.identity, ...(typeof field === 'string' ? oneField(codec, reading, field) : whole(context, codec, reading)) }
+    return {
+      device: device.identity,
+      ...(typeof field === 'string' ? oneField(codec, reading, field) : whole(context, codec, reading)),
+    }
   })
 }
 

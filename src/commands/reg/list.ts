@@ -82,7 +82,10 @@ function shown(catalogue: Catalogue, field: FieldDescription): ShownField {
     count,
     access: access ?? null,
     when: when ?? null,
-    values: values === undefined ? null : Object.fromEntries(Object.entries(values).map(([key, value]) => [key, Number(value)])),
+    values:
+      values === undefined
+        ? null
+        : Object.fromEntries(Object.entries(values).map(([key, value]) => [key, Number(value)])),
     text: text ?? null,
   }
 }
@@ -92,7 +95,12 @@ function text(codec: Codec, register: Register, fields: readonly ShownField[]): 
   const head = columns([
     ['Register:', `${name} (0x${id.toString(16)})`],
     ...(aliases === undefined ? [] : [['Also:', aliases.join(', ')]]),
-    ['Layout:', layout === undefined ? 'not known; --id and --length read its bytes' : `${layout} (${codec.sizeBytes(layout)} bytes)`],
+    [
+      'Layout:',
+      layout === undefined
+        ? 'not known; --id and --length read its bytes'
+        : `${layout} (${codec.sizeBytes(layout)} bytes)`,
+    ],
   ])
   const needed = fields.filter(({ access }) => access === 'INDEX').map(({ path }) => `${path}=0`)
   const hint = `\nmlx5ctl reg get DEVICE ${[name, ...needed].join(' ')}\n`

@@ -32,7 +32,8 @@ export function registerRequest(
   const length = number(own.length, '--length', 0x10000)
   if (id !== undefined) return rawRequest(id, length, words)
   const [name, ...fields] = words
-  if (name === undefined) throw new UsageError('which register? mlx5ctl reg list has their names; or give --id and --length')
+  if (name === undefined)
+    throw new UsageError('which register? mlx5ctl reg list has their names; or give --id and --length')
   const target = registerTarget(catalogue, name)
   const layout = target.layout ?? ''
   const image = sized(emptyImage(codec, layout), length, codec.sizeBytes(layout))
@@ -68,7 +69,8 @@ function assignBits(image: Uint8Array, word: string): void {
   const [bit, size, value] = [match?.[2], match?.[3], parseInteger(match?.[4] ?? '')].map(Number)
   if (match === null || bit === undefined || size === undefined || value === undefined || !Number.isFinite(value))
     throw new UsageError(`${word}: without a layout, fields are given as ADDRESS.BIT:SIZE=VALUE`)
-  if (address % 4 !== 0 || address + 4 > image.length) throw new ValueError(word, `there is no dword at ${address} of ${image.length} bytes`)
+  if (address % 4 !== 0 || address + 4 > image.length)
+    throw new ValueError(word, `there is no dword at ${address} of ${image.length} bytes`)
   if (size < 1 || bit + size > 32) throw new ValueError(word, 'does not lie in the dword')
   if (value >= 2 ** size) throw new ValueError(word, `does not fit ${size} bits`)
   writeUint(image, address * 8 + 32 - bit - size, size, value)
@@ -78,6 +80,8 @@ function number(value: unknown, option: string, most: number): number | undefine
   if (value === undefined) return undefined
   const parsed = typeof value === 'string' ? parseInteger(value) : undefined
   if (parsed === undefined || parsed > BigInt(most) || (option === '--length' && parsed < 4n))
-    throw new UsageError(`${option} takes a number up to ${most}${option === '--length' ? `, of bytes; registers have up to ${LONGEST_REGISTER}` : ''}`)
+    throw new UsageError(
+      `${option} takes a number up to ${most}${option === '--length' ? `, of bytes; registers have up to ${LONGEST_REGISTER}` : ''}`,
+    )
   return Number(parsed)
 }

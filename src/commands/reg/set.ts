@@ -44,12 +44,18 @@ export async function setRegister(context: Context, name: string, words: readonl
   return withDevice(context, name, async (device) => {
     const hint = indexHint(codec, layout, given)
     const selecting = selectingImage(codec, layout, image.length, given)
-    const before = context.own.overwrite === true ? undefined : await accessRegister(device, target, 'read', selecting, hint)
+    const before =
+      context.own.overwrite === true ? undefined : await accessRegister(device, target, 'read', selecting, hint)
     const next = before === undefined ? image : merged(codec, layout, before, given)
     const changes = data.map((assignment): Change => {
       const { path } = assignment.ref
       const hidden = before === undefined || assignment.ref.access === 'WO' || assignment.ref.access === 'OP'
-      return { path, before: hidden ? null : codec.get(layout, before, path), wanted: codec.get(layout, next, path), after: null }
+      return {
+        path,
+        before: hidden ? null : codec.get(layout, before, path),
+        wanted: codec.get(layout, next, path),
+        after: null,
+      }
     })
     const due = changes.filter(({ before: old, wanted }) => old === null || !same(old, wanted))
     if (due.length === 0) return outcome(device, { target, image: next }, changes, false, [])
@@ -62,7 +68,12 @@ export async function setRegister(context: Context, name: string, words: readonl
 
 /** A read is sent what selects, and nothing of what is to be written. */
 function selectingImage(codec: Codec, layout: string, length: number, given: readonly Assignment[]): Uint8Array {
-  return put(codec, layout, new Uint8Array(length), given.filter(({ ref }) => isSentWithRead(codec, layout, ref)))
+  return put(
+    codec,
+    layout,
+    new Uint8Array(length),
+    given.filter(({ ref }) => isSentWithRead(codec, layout, ref)),
+  )
 }
 
 function merged(codec: Codec, layout: string, read: Uint8Array, given: readonly Assignment[]): Uint8Array {
@@ -85,10 +96,16 @@ async function confirm(context: Context, codec: Codec, target: RegisterTarget, d
 async function readBack(
   device: Device,
   target: RegisterTarget,
-  { layout, selecting, data }: { readonly layout: string; readonly selecting: Uint8Array; readonly data: readonly Assignment[] },
+  {
+    layout,
+    selecting,
+    data,
+  }: { readonly layout: string; readonly selecting: Uint8Array; readonly data: readonly Assignment[] },
   changes: readonly Change[],
 ): Promise<string[]> {
-  const readable = new Set(data.filter(({ ref }) => ref.access !== 'WO' && ref.access !== 'OP').map(({ ref }) => ref.path))
+  const readable = new Set(
+    data.filter(({ ref }) => ref.access !== 'WO' && ref.access !== 'OP').map(({ ref }) => ref.path),
+  )
   if (readable.size === 0) return []
   let now: Uint8Array
   try {
@@ -125,8 +142,7 @@ function outcome(
         after: after === null ? null : toJson(after),
       })),
     },
-    text: () =>
-      changed ? changeTable(codec, target, changes) : `${registerTitle(target)}: nothing to change\n`,
+    text: () => (changed ? changeTable(codec, target, changes) : `${registerTitle(target)}: nothing to change\n`),
     hex: () => readingHex(codec, { target, image, values: undefined }),
     raw: () => image,
     warnings,
@@ -152,12 +168,19 @@ function changeTable(codec: Codec, { layout }: RegisterTarget, changes: readonly
   }
   return columns([
     ['FIELD', 'BEFORE', 'WANTED', 'AFTER'],
-    ...changes.map(({ path, before, wanted, after }) => [path, shown(path, before), shown(path, wanted), shown(path, after)]),
+    ...changes.map(({ path, before, wanted, after }) => [
+      path,
+      shown(path, before),
+      shown(path, wanted),
+      shown(path, after),
+    ]),
   ])
 }
 
 function valueText(value: Value): string {
-  return typeof value === 'number' || typeof value === 'bigint' ? `0x${value.toString(16)}` : JSON.stringify(toJson(value))
+  return typeof value === 'number' || typeof value === 'bigint'
+    ? `0x${value.toString(16)}`
+    : JSON.stringify(toJson(value))
 }
 
 const same = (a: Value, b: Value): boolean => JSON.stringify(toJson(a)) === JSON.stringify(toJson(b))

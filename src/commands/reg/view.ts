@@ -6,7 +6,9 @@ import { hexString, toJson } from '../../render/values'
 
 /** What JSON says of a register that was read. */
 export function readingData(codec: Codec, { target, image, values }: RegisterReading): Record<string, unknown> {
-  const names = leavesOf(codec, target, image).flatMap(({ path, enumName }) => (enumName === undefined ? [] : [[path, enumName]]))
+  const names = leavesOf(codec, target, image).flatMap(({ path, enumName }) =>
+    enumName === undefined ? [] : [[path, enumName]],
+  )
   return {
     register: targetData(target, image.length),
     image: hexString(image),

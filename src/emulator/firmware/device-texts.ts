@@ -4,7 +4,12 @@ import type { Codec } from '../../prm/codec'
 const TEXT_AT = 0x10
 
 /** Fills an MQIS image: the text of the kind that its info_type asks for, from read_offset on, as much as there is room for. */
-export function answerText(codec: Codec, layout: string, image: Uint8Array, texts: Readonly<Record<string, string>>): void {
+export function answerText(
+  codec: Codec,
+  layout: string,
+  image: Uint8Array,
+  texts: Readonly<Record<string, string>>,
+): void {
   const field = (name: string): number => Number(codec.get(layout, image, name))
   const text = Buffer.from(texts[String(field('info_type'))] ?? '', 'latin1')
   const room = image.length - TEXT_AT

@@ -11,7 +11,8 @@ import { applyValues } from './values'
 
 /**
  * Contents that differ from the profile, as text that survives in a state file: "PTYS/1,0" -> hex of the image, the index fields
- * in the order of the layout. "PTYS/*" stands for every instance.
+ * in the order of the layout. "PTYS/*" stands for every instance, "0x5024/*" for
+ * a register that the catalogue does not know, byte for byte.
  */
 export type RegisterState = Record<string, string>
 
@@ -43,7 +44,9 @@ export class RegisterFile {
   ) {
     const named = Object.entries(profile.registers).map(([name, values]) => [catalogue.register(name), values] as const)
     this.profiles = new Map(named.map(([register, values]) => [register.id, values]))
-    this.registers = new Map([...named.map(([register]) => register), ...others(profile, catalogue)].map((one) => [one.id, one]))
+    this.registers = new Map(
+      [...named.map(([register]) => register), ...others(profile, catalogue)].map((one) => [one.id, one]),
+    )
     this.modules = new ModuleMemory(profile.module)
   }
 
@@ -55,7 +58,8 @@ export class RegisterFile {
   restore(state: RegisterState): void {
     for (const [key, hex] of Object.entries(state)) {
       const name = key.slice(0, key.indexOf('/'))
-      if (!this.catalogue.registers().some((register) => register.name === name))
+      const known = this.catalogue.registers().some((register) => register.name === name)
+      if (!known && !/^0x[0-9a-f]{1,4}$/.test(name))
         throw new MalformedData(key, 'is the state of an unknown register')
       this.images.set(key, Uint8Array.from(Buffer.from(hex, 'hex')))
     }
@@ -69,9 +73,10 @@ export class RegisterFile {
    * @throws Refusal
    */
   access(id: number, method: 'read' | 'write', image: Uint8Array, room: number): Uint8Array {
+    const unknown = this.images.get(`0x${id.toString(16)}/*`)
+    if (unknown !== undefined && method === 'read') return unknown.slice(0, Math.min(room, image.length))
     const register = this.registers.get(id)
-    if (register?.layout === undefined)
-      throw new Refusal(Status.BAD_PARAM, 'register_id', RegisterStatus.NOT_SUPPORTED)
+    if (register?.layout === undefined) throw new Refusal(Status.BAD_PARAM, 'register_id', RegisterStatus.NOT_SUPPORTED)
     const { layout } = register
     const asked = new Uint8Array(Math.max(this.codec.sizeBytes(layout), image.length))
     asked.set(image)
@@ -86,7 +91,7 @@ export class RegisterFile {
 
   /** Values of the fields that select an instance. @throws Refusal for an instance that is not there */
   private index(register: Register, fields: readonly FieldRange[], asked: Uint8Array): (number | bigint)[] {
-    const allowed = this.profiles.get(register.id)?.index ?? {}
+    const allowed = this.images.has(`${register.name}/*`) ? {} : (this.profiles.get(register.id)?.index ?? {})
     for (const [name, values] of Object.entries(allowed)) {
       const value = Number(this.codec.get(register.layout ?? '', asked, name))
       if (!values.includes(value)) throw new Refusal(Status.BAD_INDEX, name, RegisterStatus.BAD_PARAM)

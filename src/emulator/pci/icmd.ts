@@ -86,7 +86,8 @@ export class IcmdMailbox implements AddressSpace {
     const operation = this.mailbox.readUInt32BE(0)
     const header = this.mailbox.readUInt32BE(OPERATION)
     const length = ((header >>> 16) & 0x7ff) * 4 - 4
-    if (operation >>> 27 !== 1 || header >>> 27 !== 3 || length < 0 || HEADERS + length > SIZE) return icmdStatus.BAD_PARAM
+    if (operation >>> 27 !== 1 || header >>> 27 !== 3 || length < 0 || HEADERS + length > SIZE)
+      return icmdStatus.BAD_PARAM
     const id = this.mailbox.readUInt16BE(4)
     const method = this.mailbox.readUInt8(6) & 0x7f
     const { status, bytes, reason } = this.register(id, method, this.mailbox.subarray(HEADERS, HEADERS + length))
@@ -98,11 +99,20 @@ export class IcmdMailbox implements AddressSpace {
     return icmdStatus.OK
   }
 
-  private register(id: number, method: number, image: Uint8Array): { status: number; bytes: Uint8Array; reason?: string } {
+  private register(
+    id: number,
+    method: number,
+    image: Uint8Array,
+  ): { status: number; bytes: Uint8Array; reason?: string } {
     const BAD_METHOD = 6
     if (method !== METHOD_READ && method !== METHOD_WRITE) return { status: BAD_METHOD, bytes: image, reason: 'method' }
     try {
-      const bytes = this.machine.firmware.accessRegister(id, method === METHOD_READ ? 'read' : 'write', image, image.length)
+      const bytes = this.machine.firmware.accessRegister(
+        id,
+        method === METHOD_READ ? 'read' : 'write',
+        image,
+        image.length,
+      )
       return { status: 0, bytes }
     } catch (error) {
       if (!(error instanceof Refusal)) throw error

@@ -9,7 +9,12 @@ export function vpdImage(fields: Readonly<Record<string, string>>): Buffer {
   )
   const reserved = Buffer.from([0x52, 0x56, 1])
   const list = Buffer.concat([...entries, reserved])
-  const before = Buffer.concat([large(tag.IDENTIFIER, Buffer.from(ID, 'latin1').length), Buffer.from(ID, 'latin1'), large(tag.READ_ONLY, list.length + 1), list])
+  const before = Buffer.concat([
+    large(tag.IDENTIFIER, Buffer.from(ID, 'latin1').length),
+    Buffer.from(ID, 'latin1'),
+    large(tag.READ_ONLY, list.length + 1),
+    list,
+  ])
   const sum = before.reduce((total, byte) => (total + byte) & 0xff, 0)
   return Buffer.concat([before, Buffer.from([(0x100 - sum) & 0xff, tag.END])])
 }

@@ -161,4 +161,5 @@ class ExpressionParser {
   }
 }
 
-const pathOf = ({ expression }: Operand): string | undefined => (typeof expression === 'string' ? expression : undefined)
+const pathOf = ({ expression }: Operand): string | undefined =>
+  typeof expression === 'string' ? expression : undefined

@@ -155,7 +155,8 @@ class LayoutMaker {
     const shape = arrayShape(attributes, size)
     if (typeof shape === 'string') return shape
     const { width, count } = shape
-    if (count !== undefined && this.document.config.single_entry_arr !== '1' && count === 1) return place(offset, width, nodeBits)
+    if (count !== undefined && this.document.config.single_entry_arr !== '1' && count === 1)
+      return place(offset, width, nodeBits)
     const first = place(offset, width, nodeBits)
     if (typeof first === 'string' || count === undefined) return first
     if (width < 32) {
@@ -225,8 +226,10 @@ class LayoutMaker {
     { name = '', size_condition }: AdbField['attributes'],
     node: AdbNode,
   ): Pick<Field, 'array'> {
-    if (size_condition === undefined || array?.count !== null) return {}
-    const count = this.expression(size_condition, node, name)
+    if (array?.count !== null) return {}
+    // Without a condition the counter goes by its name: num_app_prio counts app_prio.
+    const counterName = node.fields.find((field) => field.attributes.name === `num_${name}`)?.attributes.name
+    const count = size_condition === undefined ? counterName : this.expression(size_condition, node, name)
     if (count === undefined) return {}
     const counter = typeof count === 'string' ? adbFieldAt(this.document, node, count) : undefined
     const inBytes = /\b(?:in|of) bytes\b/i.test(counter?.attributes.descr ?? '')
@@ -270,7 +273,8 @@ class LayoutMaker {
 
   private leavesProblem(layout: Layout): string | undefined {
     const count = layout.fields.reduce(
-      (sum, field) => sum + (field.array?.count ?? 1) * (field.layout === undefined ? 1 : (this.leaves.get(field.layout) ?? 1)),
+      (sum, field) =>
+        sum + (field.array?.count ?? 1) * (field.layout === undefined ? 1 : (this.leaves.get(field.layout) ?? 1)),
       0,
     )
     this.leaves.set(layout.name, count)
@@ -291,7 +295,8 @@ function arrayShape(
   size: number,
 ): { width: number; count: number | null | undefined } | string {
   if (high_bound === undefined) return { width: size, count: undefined }
-  if (high_bound === 'VARIABLE') return size % 32 === 0 ? { width: size, count: null } : 'has elements that are no dwords'
+  if (high_bound === 'VARIABLE')
+    return size % 32 === 0 ? { width: size, count: null } : 'has elements that are no dwords'
   const high = /^\d+$/.test(high_bound) ? Number(high_bound) : Number.NaN
   const low = /^\d+$/.test(low_bound) ? Number(low_bound) : Number.NaN
   const count = high - low + 1

@@ -28,7 +28,8 @@ export function adbEnum(text: string): Record<string, number> | undefined {
   for (const entry of text.split(',')) {
     const [name = '', value, more] = entry.split('=').map((part) => part.trim())
     const number = value === undefined || value === '' || more !== undefined ? undefined : integer(value)
-    if (name !== '' && name !== '__proto__' && number !== undefined && !Object.hasOwn(values, name)) values[name] = number
+    if (name !== '' && name !== '__proto__' && number !== undefined && !Object.hasOwn(values, name))
+      values[name] = number
   }
   return Object.keys(values).length === 0 ? undefined : values
 }

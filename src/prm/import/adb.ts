@@ -43,7 +43,8 @@ function findRegisters(document: AdbDocument): { registers: Register[]; problems
   const { file } = document
   const [selector, holder, union] = registerSelector(document)
   const ids = adbEnum(adbFieldAt(document, holder, selector)?.attributes.enum ?? '')
-  if (ids === undefined) throw new MalformedData(`${file}:${holder.line}`, 'the ids of the access registers are not there')
+  if (ids === undefined)
+    throw new MalformedData(`${file}:${holder.line}`, 'the ids of the access registers are not there')
   const problems: Problem[] = []
   const registers = Object.entries(ids).flatMap(([name, id]): Register[] => {
     if (id > 0xffff) {

@@ -32,7 +32,10 @@ export function reconcile(kernel: Entries, adb: Entries): Reconciled {
     layouts.set(ours.name, withFields(ours, added))
     const parts = [
       ...(theirs.bits === ours.bits ? [] : [`${theirs.bits / 8} bytes in Linux, ${ours.bits / 8} in mstflint`]),
-      ...list('elsewhere in mstflint:', moved.map(([leaf, elsewhere]) => `${at(leaf)} is ${at(elsewhere)}`)),
+      ...list(
+        'elsewhere in mstflint:',
+        moved.map(([leaf, elsewhere]) => `${at(leaf)} is ${at(elsewhere)}`),
+      ),
       ...list('only in Linux, added:', added.map(at)),
       ...list('only in Linux:', onlyTheirs.filter((leaf) => !added.includes(leaf)).map(at)),
     ]
@@ -59,7 +62,12 @@ function joined(register: Register, other: Register | undefined): Register {
   const { name } = other
   const aliases = [register.name, ...(other.aliases ?? [])].filter((alias) => alias !== name)
   const layout = register.layout ?? other.layout
-  return { ...register, name, ...(layout === undefined ? {} : { layout }), ...(aliases.length === 0 ? {} : { aliases }) }
+  return {
+    ...register,
+    name,
+    ...(layout === undefined ? {} : { layout }),
+    ...(aliases.length === 0 ? {} : { aliases }),
+  }
 }
 
 function withFields(layout: Layout, added: readonly Leaf[]): Layout {

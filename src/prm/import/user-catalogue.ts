@@ -1,5 +1,15 @@
 import { createHash } from 'node:crypto'
-import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs'
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from 'node:fs'
 import path from 'node:path'
 import { builtInCatalogueFile, openCatalogue, userCatalogueFolder, type Catalogue } from '../catalogue'
 import { MalformedData, ValueError } from '../errors'
@@ -7,6 +17,7 @@ import { isReserved, type Field, type Layout } from '../layout'
 import { packCatalogue } from '../pack'
 import type { Entries } from '../entries'
 import type { Problem } from './declarations'
+import { importAdb } from './adb'
 import { importHeaders } from './headers'
 
 export interface UserImport {
@@ -16,16 +27,18 @@ export interface UserImport {
 }
 
 /**
- * Imports headers into the user's catalogue, which stands in front of the built-in one.
- * @throws MalformedData when a file cannot be read, cannot be a header, or nothing in it is a layout or an enum
+ * Imports kernel headers, or register files of mstflint (ADB), into the user's catalogue, which stands in front of the built-in
+ * one.
+ * @throws MalformedData when a file cannot be read, is neither, or holds nothing to import
  */
 export function importForUser(files: readonly string[], name: string): UserImport {
   if (!/^[\w.+-]+$/.test(name)) throw new ValueError('--name', `${name} cannot be the name of a file`)
   const sources = files.map((file) => ({ name: path.basename(file), text: readHeader(file) }))
-  const { entries: imported, problems } = importHeaders(sources)
-  if (imported.layouts.length === 0 && imported.enumerations.length === 0)
-    throw new MalformedData(files.join(', '), 'holds no layout and no enumeration of mlx5')
-  const entries = besideBuiltIn(imported, openCatalogue([builtInCatalogueFile()]))
+  const builtIn = openCatalogue([builtInCatalogueFile()])
+  const { entries, problems } = sources.some(({ text }) => isAdb(text))
+    ? importRegisters(sources, name, builtIn)
+    : importHeaderFiles(sources, builtIn)
+  builtIn.close()
   const digest = createHash('sha256')
     .update(sources.map(({ text }) => text).join('\0'))
     .digest('hex')
@@ -34,6 +47,59 @@ export function importForUser(files: readonly string[], name: string): UserImpor
   const target = path.join(userCatalogueFolder(), `${name}.bin`)
   writeSafely(target, packed)
   return { file: target, entries, problems }
+}
+
+interface SourceFile {
+  readonly name: string
+  readonly text: string
+}
+
+type Imported = Pick<UserImport, 'entries' | 'problems'>
+
+function importHeaderFiles(sources: readonly SourceFile[], builtIn: Catalogue): Imported {
+  const { entries, problems } = importHeaders(sources)
+  if (entries.layouts.length === 0 && entries.enumerations.length === 0)
+    throw new MalformedData(sources.map(({ name }) => name).join(', '), 'holds no layout and no enumeration of mlx5')
+  return { entries: besideBuiltIn(entries, builtIn), problems }
+}
+
+const isAdb = (text: string): boolean =>
+  /^\s*(?:<\?xml[^>]*>\s*)?(?:<!--[\s\S]{0,10000}?-->\s*)?<NodesDefinition/.test(text)
+
+/**
+ * Layouts and enumerations of an ADB file get the name of the import behind theirs: those of a switch have the names of an
+ * HCA's and other fields. A register keeps the name it has in the built-in catalogue as another name.
+ */
+function importRegisters(sources: readonly SourceFile[], name: string, builtIn: Catalogue): Imported {
+  const [source, other] = sources
+  if (source === undefined || other !== undefined)
+    throw new ValueError('catalogue import', 'takes one ADB file at a time, and nothing beside it')
+  const { entries, problems } = importAdb(source.text, source.name, { texts: true })
+  const own = (one: string): string => `${one}@${name}`
+  return {
+    problems,
+    entries: {
+      ...entries,
+      layouts: entries.layouts.map((layout) => ({
+        ...layout,
+        name: own(layout.name),
+        fields: layout.fields.map((field) => ({
+          ...field,
+          ...(field.layout === undefined ? {} : { layout: own(field.layout) }),
+          ...(field.enum === undefined ? {} : { enum: own(field.enum) }),
+        })),
+      })),
+      enumerations: entries.enumerations.map((enumeration) => ({ ...enumeration, name: own(enumeration.name) })),
+      registers: entries.registers.map((register) => {
+        const known = builtIn.findRegister(register.id)?.name
+        return {
+          ...register,
+          ...(register.layout === undefined ? {} : { layout: own(register.layout) }),
+          ...(known === undefined || known === register.name ? {} : { aliases: [known] }),
+        }
+      }),
+    },
+  }
 }
 
 /**
@@ -83,10 +149,16 @@ function writeSafely(target: string, bytes: Uint8Array): void {
   makeFolder(path.dirname(target))
   const temporary = `${target}.${process.pid}.tmp`
   const fd = openSync(temporary, 'w')
-  writeSync(fd, bytes)
-  fsyncSync(fd)
-  closeSync(fd)
-  renameSync(temporary, target)
+  try {
+    writeSync(fd, bytes)
+    fsyncSync(fd)
+    renameSync(temporary, target)
+  } catch (error) {
+    rmSync(temporary, { force: true })
+    throw error
+  } finally {
+    closeSync(fd)
+  }
 }
 
 /** Not mkdirSync's own recursion: on file systems that refuse every folder, as /proc does, it never ends. */
