@@ -91,6 +91,24 @@ export const commandTable: readonly CommandEntry[] = [
     load: () => import('./reg'),
   },
   {
+    name: 'obj',
+    arguments: 'list | DEVICE TYPE [ID] [FIELD=VALUE...]',
+    summary: 'query any object: QP, CQ, EQ, TIR, ..., general objects',
+    description:
+      'list: every object type. Else one object, or with --id many, as NDJSON on request. FIELD=VALUE set op_mod and what else the query takes (other_vport, table_type, ...). An id that is not there is refused by firmware: alone that is exit 6, in a range it is counted.',
+    options: [['--id IDS', 'ids and ranges of them: 5, 0..63, 1,2,0x10..0x1f']],
+    examples: [
+      'mlx5ctl obj list',
+      'mlx5ctl obj fwctl0 qp 0x52',
+      'mlx5ctl obj fwctl0 eq --id 0..63 --format ndjson',
+      'mlx5ctl obj mlx5_0 vport_counter 1 other_vport=1 -j',
+      'mlx5ctl obj emu:bluefield3 sampler 1',
+    ],
+    abilities: ['device', 'raw', 'hex', 'dry-run'],
+    takes: [1, many],
+    load: () => import('./obj'),
+  },
+  {
     name: 'decode',
     arguments: 'LAYOUT [FILE]',
     summary: 'decode bytes offline',

@@ -57,6 +57,12 @@ export interface Profile {
   /** Outboxes of commands that have one fixed answer. */
   readonly answers: Readonly<Record<string, Values>>
   readonly registers: Readonly<Record<string, RegisterProfile>>
+  /** What commands that query objects find, by command: the field of the inbox with the id, and values by id. */
+  readonly objects: Readonly<
+    Record<string, { readonly field: string; readonly instances: Readonly<Record<string, Values>> }>
+  >
+  /** General objects by type, then by id. */
+  readonly generalObjects: Readonly<Record<string, Readonly<Record<string, Values>>>>
   /** When given: every register of the catalogue but these is there, and reads as zero where `registers` has no values. */
   readonly registersExcept?: readonly string[]
   readonly module?: ModuleProfile

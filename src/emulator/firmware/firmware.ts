@@ -103,6 +103,7 @@ export class Firmware {
   private handler(command: Command): Handler | undefined {
     const own = handlers[command.name]
     if (own !== undefined) return own
+    if (this.profile.objects[command.name] !== undefined) return queryObject
     const fixed = this.profile.answers[command.name]
     return fixed === undefined ? undefined : fixedAnswer
   }
@@ -120,6 +121,7 @@ const handlers: Readonly<Record<string, Handler | undefined>> = {
   ...objectCommands,
   QUERY_HCA_CAP: queryCapabilities,
   NOP: () => ({}),
+  QUERY_GENERAL_OBJECT: queryGeneralObject,
   ACCESS_REG: accessRegister,
   ACCESS_REGISTER_USER: accessRegister,
   SET_ISSI: (_, { values }) => {
@@ -136,6 +138,27 @@ function fixedAnswer(firmware: Firmware, { command, values, opMod }: Request): A
   if (command.outbox === undefined) return {}
   const outbox = encodeValues(firmware.codec, command.outbox, firmware.profile.answers[command.name] ?? {})
   return firmware.codec.decode(command.outbox, outbox)
+}
+
+/** An object of the profile, by the field of the inbox that says which. */
+function queryObject(firmware: Firmware, { command, values }: Request): Answer {
+  const { field = '', instances = {} } = firmware.profile.objects[command.name] ?? {}
+  const found = instances[String(numberOf(values, field))]
+  if (found === undefined) throw new Refusal(Status.BAD_RES, field)
+  if (command.outbox === undefined) return {}
+  return firmware.codec.decode(command.outbox, encodeValues(firmware.codec, command.outbox, found))
+}
+
+/** obj_type stands where op_mod is, obj_id behind it; the object follows the header of the outbox. */
+function queryGeneralObject(firmware: Firmware, { opMod, values, outboxLength }: Request): Answer {
+  const type = firmware.catalogue.objects().find((object) => object.type === opMod)
+  const instances = type === undefined ? undefined : firmware.profile.generalObjects[type.name]
+  if (type?.layout === undefined || instances === undefined) throw new Refusal(Status.BAD_PARAM, 'obj_type')
+  const found = instances[String(numberOf(values, 'obj_id'))]
+  if (found === undefined) throw new Refusal(Status.BAD_RES, 'obj_id')
+  const body = encodeValues(firmware.codec, type.layout, found)
+  if (outboxLength < HEADER + body.length) throw new Refusal(Status.BAD_OUTP_LEN, 'outbox too short')
+  return body
 }
 
 /** op_mod 0 writes, 1 reads; the register's image begins at byte 16 in both directions. */

@@ -59,8 +59,7 @@ export class RegisterFile {
     for (const [key, hex] of Object.entries(state)) {
       const name = key.slice(0, key.indexOf('/'))
       const known = this.catalogue.registers().some((register) => register.name === name)
-      if (!known && !/^0x[0-9a-f]{1,4}$/.test(name))
-        throw new MalformedData(key, 'is the state of an unknown register')
+      if (!known && !/^0x[0-9a-f]{1,4}$/.test(name)) throw new MalformedData(key, 'is the state of an unknown register')
       this.images.set(key, Uint8Array.from(Buffer.from(hex, 'hex')))
     }
   }

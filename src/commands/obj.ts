@@ -1,0 +1,209 @@
+import { opModOf, scopeOf, type Device } from '../device/device'
+import { FirmwareError, UsageError } from '../device/errors'
+import {
+  objectInbox,
+  objectOutboxLength,
+  objectType,
+  objectTypes,
+  queryObject,
+  type ObjectType,
+  type QueriedObject,
+} from '../device/objects'
+import type { Codec, Struct } from '../prm/codec'
+import { columns, fieldRows } from '../render/columns'
+import { hexView } from '../render/hex'
+import { Progress } from '../render/progress'
+import { flatten, hexString, toJson } from '../render/values'
+import { enumNamer } from './naming'
+import { openFacts, withDevice } from './session'
+import type { Context, Result } from './types'
+
+/** Ids of one run. */
+const MAX_IDS = 65_536
+
+export async function run(context: Context, args: readonly string[]): Promise<Result> {
+  const [first = '', second, ...rest] = args
+  if (first === 'list' && second === undefined) return listTypes()
+  if (second === undefined) throw new UsageError('obj takes list, or DEVICE TYPE [ID] [FIELD=VALUE...]')
+  const { catalogue, codec } = openFacts()
+  const type = objectType(catalogue, second)
+  const { ids, single } = wantedIds(context, type, rest)
+  const values = otherValues(
+    codec,
+    type,
+    rest.filter((word) => word.includes('=')),
+  )
+  if (context.options.dryRun) return dryRun(codec, type, ids, values)
+  return withDevice(context, first, async (device) => {
+    const { found, refused } = await queryAll(device, type, ids, values, context.interactive())
+    const [refusal] = refused
+    if (refusal !== undefined && (single || found.length === 0)) throw refusal.error
+    return { device: device.identity, ...render(device, type, found, refused) }
+  })
+}
+
+function listTypes(): Result {
+  const { catalogue, codec } = openFacts()
+  const types = objectTypes(catalogue).map((type) => ({
+    name: type.name,
+    command: type.command.name,
+    opcode: type.command.opcode,
+    type: type.general?.type ?? null,
+    id: type.idField ?? null,
+    fields: type.otherFields,
+    outboxBytes: objectOutboxLength(codec, type),
+  }))
+  return {
+    data: { types },
+    records: types,
+    text: () =>
+      columns([
+        ['TYPE', 'OPCODE', 'ID', 'OTHER FIELDS'],
+        ...types.map(({ name, opcode, type, id, fields }) => [
+          name,
+          `0x${opcode.toString(16)}${type === null ? '' : ` type 0x${type.toString(16)}`}`,
+          id ?? '-',
+          fields.join(' '),
+        ]),
+      ]),
+  }
+}
+
+/** The id is a word of its own, or --id with ranges: 0..63, 1,2,0x10..0x1f. */
+function wantedIds(
+  { own }: Context,
+  type: ObjectType,
+  words: readonly string[],
+): { ids: readonly (number | undefined)[]; single: boolean } {
+  const plain = words.filter((word) => !word.includes('='))
+  const option = typeof own.id === 'string' ? own.id : undefined
+  if (plain.length + (option === undefined ? 0 : 1) > 1) throw new UsageError('one id, or one --id with a list')
+  const text = option ?? plain[0]
+  if (text === undefined) return { ids: [undefined], single: true }
+  if (type.idField === undefined) throw new UsageError(`there is only one ${type.name}: it takes no id`)
+  const ids = text.split(',').flatMap((part) => idRange(part, type))
+  if (ids.length > MAX_IDS) throw new UsageError(`up to ${MAX_IDS} ids in one run`)
+  return { ids, single: ids.length === 1 }
+}
+
+function idRange(text: string, { idWidth, name }: ObjectType): number[] {
+  const match = /^(0x[0-9a-fA-F]+|\d+)(?:\.\.(0x[0-9a-fA-F]+|\d+))?$/.exec(text)
+  const first = Number(match?.[1] ?? Number.NaN)
+  const last = match?.[2] === undefined ? first : Number(match[2])
+  if (match === null || last < first) throw new UsageError(`${text} is no id and no range of ids (0..63)`)
+  if (last >= 2 ** idWidth) throw new UsageError(`${text}: ids of ${name} have ${idWidth} bits`)
+  if (last - first >= MAX_IDS) throw new UsageError(`${text}: up to ${MAX_IDS} ids in one run`)
+  return Array.from({ length: last - first + 1 }, (_, index) => first + index)
+}
+
+/** op_mod and the fields beside the id, by name. */
+function otherValues(codec: Codec, type: ObjectType, words: readonly string[]): Struct {
+  const layout = type.command.inbox ?? ''
+  const entries = words.map((word): [string, number | bigint] => {
+    const cut = word.indexOf('=')
+    const ref = codec.resolve(layout, word.slice(0, cut))
+    if (['opcode', 'uid', type.idField].includes(ref.path)) throw new UsageError(`${ref.path} is not set this way`)
+    const value = codec.parse(ref, word.slice(cut + 1))
+    if (ref.path.includes('.') || (typeof value !== 'number' && typeof value !== 'bigint'))
+      throw new UsageError(`${ref.path} cannot be set here; mlx5ctl cmd can`)
+    return [ref.path, value]
+  })
+  return Object.fromEntries(entries)
+}
+
+interface Refused {
+  readonly id: number | undefined
+  readonly error: FirmwareError
+}
+
+async function queryAll(
+  device: Device,
+  type: ObjectType,
+  ids: readonly (number | undefined)[],
+  values: Struct,
+  interactive: boolean,
+): Promise<{ found: QueriedObject[]; refused: Refused[] }> {
+  const found: QueriedObject[] = []
+  const refused: Refused[] = []
+  const progress = new Progress(type.name, ids.length, interactive)
+  for (const id of ids) {
+    try {
+      found.push(await queryObject(device, type, id, values))
+    } catch (error) {
+      if (!(error instanceof FirmwareError)) throw error
+      refused.push({ id, error })
+    }
+    await progress.step()
+  }
+  progress.stop()
+  return { found, refused }
+}
+
+function render(
+  device: Device,
+  type: ObjectType,
+  found: readonly QueriedObject[],
+  refused: readonly Refused[],
+): Omit<Result, 'device'> {
+  const { codec } = device
+  const objects = found.map(({ id, values, result }) => ({
+    type: type.name,
+    id: id ?? null,
+    values: toJson(values),
+    outbox: hexString(result.outbox),
+  }))
+  const absent = refused.map(({ id, error }) => ({
+    type: type.name,
+    id: id ?? null,
+    error: { status: error.status, statusName: error.statusName, syndrome: `0x${error.syndrome.toString(16)}` },
+  }))
+  const layout = type.general?.layout ?? type.command.outbox
+  return {
+    data: { type: type.name, command: type.command.name, objects, refused: absent },
+    records: [...objects, ...absent],
+    text: () => found.map((one) => objectText(codec, type, layout, one, found.length > 1)).join('\n'),
+    hex: () => found.map(({ result }) => objectHex(codec, type, result.outbox)).join('\n'),
+    raw: () => Buffer.concat(found.map(({ result }) => result.outbox)),
+    warnings: [
+      ...(layout === undefined ? [`${type.name} has no known layout; --hex or --raw show its bytes`] : []),
+      ...(refused.length === 0
+        ? []
+        : [
+            `${refused.length} of ${found.length + refused.length} ids are refused by firmware: they are not there, or not to be seen from here`,
+          ]),
+    ],
+  }
+}
+
+function objectText(
+  codec: Codec,
+  type: ObjectType,
+  layout: string | undefined,
+  { id, values, result }: QueriedObject,
+  titled: boolean,
+): string {
+  const title = titled ? `${type.name} ${id === undefined ? '' : `0x${id.toString(16)}`}\n` : ''
+  const body =
+    layout === undefined
+      ? hexView(result.outbox)
+      : fieldRows(flatten(values, enumNamer(codec, layout)), titled ? '  ' : '')
+  return title + body
+}
+
+function objectHex(codec: Codec, { command, general }: ObjectType, outbox: Uint8Array): string {
+  if (general?.layout !== undefined)
+    return hexView(outbox.subarray(16), codec.ranges(general.layout, outbox.subarray(16)))
+  return hexView(outbox, command.outbox === undefined ? [] : codec.ranges(command.outbox, outbox))
+}
+
+function dryRun(codec: Codec, type: ObjectType, ids: readonly (number | undefined)[], values: Struct): Result {
+  const inboxes = ids.map((id) => objectInbox(codec, type, id, values))
+  const requests = inboxes.map((inbox) => ({ inbox: hexString(inbox), scope: scopeOf(type.command, opModOf(inbox)) }))
+  return {
+    data: { dryRun: true, type: type.name, outboxLength: objectOutboxLength(codec, type), requests },
+    records: requests,
+    text: () => requests.map(({ inbox }) => `${inbox}\n`).join(''),
+    hex: () => inboxes.map((inbox) => hexView(inbox, codec.ranges(type.command.inbox ?? '', inbox))).join('\n'),
+    raw: () => Buffer.concat(inboxes),
+  }
+}
