@@ -73,10 +73,3 @@ function selection(member: string, select: Field['select']): string | undefined 
     ? undefined
     : `${select.by}=${values.map(([value]) => value).join('|')}`
 }
-
-/** Where a field lies: +byte of the dword [high:low bit of the dword]. */
-export function positionText(offset: number, width: number): string {
-  const at = `+0x${(Math.floor(offset / 32) * 4).toString(16).padStart(2, '0')}`
-  const high = 31 - (offset % 32)
-  return width > 32 || high - width + 1 < 0 ? `${at} ${width} bits` : `${at}[${high}:${high - width + 1}]`
-}

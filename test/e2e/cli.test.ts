@@ -84,7 +84,7 @@ test.each<[string, number, RegExp]>([
   [`cap ${emu} NOSUCH`, 2, /no capability type NOSUCH/],
   ['decode nosuch /dev/null', 2, /no layout nosuch/],
   ['completion csh', 2, /bash, zsh, fish/],
-  ['info emu:connectx9', 2, /no device profile connectx9; there is connectx6dx/],
+  ['info emu:connectx9', 2, /no device profile connectx9; there is bluefield3, connectx6dx, connectx7/],
   [`info ${emu} --fault nonsense`, 2, /errno=NAME@N/],
   [`info mlx5_7 --fault eperm ${empty.join(' ')}`, 2, /--fault and --emu-state are for emulated devices/],
   ['emulate --uapi v9 -- true', 2, /--uapi takes v1, v2, v3, v4/],

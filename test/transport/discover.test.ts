@@ -121,12 +121,12 @@ test('broken links, strange names and other fwctl devices do no harm', () => {
   expect(doors.sort()).toEqual(['fwctl0', 'mlx5ctl-mlx5_core.ctl.1'])
 })
 
-test('a function without a driver node says which driver to load; an unknown name what there is', async () => {
+test('a function without a driver node is opened through its config space; an unknown name is told what there is', async () => {
   pci('0000:03:00.0', '0x15b3', 'mlx5_core', 'infiniband/mlx5_0')
   for (const name of ['0000:03:00.0', '03:00.0', 'mlx5_0'])
     await expect(openTransport(name, roots())).rejects.toMatchObject({
-      kind: 'open',
-      hint: expect.stringContaining('mlx5_fwctl') as string,
+      kind: 'not-found',
+      message: expect.stringContaining('0000:03:00.0/config cannot be opened') as string,
     })
   const unknown = openTransport('mlx5_9', roots())
   await expect(unknown).rejects.toThrow(OpenError)
