@@ -56,6 +56,7 @@ export interface Profile {
   readonly capabilitiesMax: Readonly<Record<string, Values>>
   /** Outboxes of commands that have one fixed answer. */
   readonly answers: Readonly<Record<string, Values>>
+  /** By the name that the catalogue lists a register under, not by another one that it also goes by. */
   readonly registers: Readonly<Record<string, RegisterProfile>>
   /** What commands that query objects find, by command: the field of the inbox with the id, and values by id. */
   readonly objects: Readonly<

@@ -1,7 +1,15 @@
 import { closeSync, fstatSync, openSync, readSync, statSync } from 'node:fs'
 import { entryKinds, readLine, type Entries, type EntryKind } from './entries'
 import { MalformedData } from './errors'
-import { headerBytes, readHeader, type IndexEntry, type IndexPlace, type Source, type Table } from './packed-format'
+import {
+  FIRST_ALIAS,
+  headerBytes,
+  readHeader,
+  type IndexEntry,
+  type IndexPlace,
+  type Source,
+  type Table,
+} from './packed-format'
 
 /** One packed file of a catalogue. */
 export interface CatalogueFile {
@@ -74,13 +82,7 @@ export class PackedFile {
   ): Entries[K][number] | undefined {
     let names = this.byKindAndName.get(kind)
     if (names === undefined) {
-      const index = this.index(kind)
-      const others = index.flatMap((entry) =>
-        entry.slice(4).map((alias): [string, IndexEntry] => [String(alias), entry]),
-      )
-      // Later pairs win: a name of its own goes before another one's second name.
-      const pairs = [...others, ...index.map((entry): [string, IndexEntry] => [entry[0], entry])]
-      names = new Map(pairs.map(([key, entry]) => [canonical(key), entry]))
+      names = namesOf(this.index(kind), canonical)
       this.byKindAndName.set(kind, names)
     }
     const entry = names.get(name)
@@ -114,6 +116,17 @@ export class PackedFile {
   }
 }
 
+/** A name of its own goes before another entry's second name. */
+function namesOf(index: readonly IndexEntry[], canonical: (name: string) => string): ReadonlyMap<string, IndexEntry> {
+  const names = new Map(index.map((entry) => [canonical(entry[0]), entry]))
+  for (const entry of index)
+    for (const alias of entry.slice(FIRST_ALIAS).map(String)) {
+      const key = canonical(alias)
+      if (!names.has(key)) names.set(key, entry)
+    }
+  return names
+}
+
 function parseTable(bytes: Buffer, file: string): Table {
   const table = parseJson(bytes, file) as Table
   const isPlace = (place: Partial<IndexPlace> | undefined): boolean =>
@@ -128,9 +141,9 @@ function parseIndex(bytes: Buffer, count: number, file: string): readonly IndexE
   const isEntry = (entry: unknown): boolean =>
     Array.isArray(entry) &&
     typeof entry[0] === 'string' &&
-    entry.length >= 4 &&
-    entry.slice(1, 4).every((value) => Number.isSafeInteger(value)) &&
-    entry.slice(4).every((value) => typeof value === 'string')
+    entry.length >= FIRST_ALIAS &&
+    entry.slice(1, FIRST_ALIAS).every((value) => Number.isSafeInteger(value)) &&
+    entry.slice(FIRST_ALIAS).every((value) => typeof value === 'string')
   if (!Array.isArray(index) || index.length !== count || !index.every(isEntry))
     throw new MalformedData(file, "the catalogue's index is damaged")
   return index as readonly IndexEntry[]

@@ -19,6 +19,9 @@ export interface Source {
 
 export type IndexEntry = readonly [name: string, number: number, offset: number, length: number, ...aliases: string[]]
 
+/** Where the other names of an entry begin in its line of the index. */
+export const FIRST_ALIAS = 4
+
 /** Where the index of a kind lies. */
 export interface IndexPlace {
   readonly count: number

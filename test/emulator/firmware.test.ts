@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { Faults } from '../../src/emulator/faults'
 import { Firmware } from '../../src/emulator/firmware/firmware'
-import { loadProfile } from '../../src/emulator/profile'
+import { loadProfile, profileNames } from '../../src/emulator/profile'
 import { keepState } from '../../src/emulator/state'
 import { openCatalogue } from '../../src/prm/catalogue'
 import { Codec } from '../../src/prm/codec'
@@ -105,6 +105,12 @@ test('registers: the index selects, read-only fields stay, writes stick', () => 
   expect(after.readUInt32BE(16 + 0x24)).toBe(0x00800000)
   expect(status(run(firmware, access(1, 0x5004, image(9, '00000000')), 80))).toBe(0x0a)
   expect(status(run(firmware, access(0, 0x9020, '0'.repeat(320)), 176))).toBe(0x03)
+})
+
+test.each(profileNames())('the registers of %s go by the names that the catalogue lists them under', (name) => {
+  const { registers, registersExcept = [] } = loadProfile(name)
+  const named = [...Object.keys(registers), ...registersExcept]
+  expect(named.map((one) => catalogue.register(one).name)).toEqual(named)
 })
 
 test('MCAM advertises exactly the registers that are answered', () => {

@@ -11,8 +11,8 @@ import { applyValues } from './values'
 
 /**
  * Contents that differ from the profile, as text that survives in a state file: "PTYS/1,0" -> hex of the image, the index fields
- * in the order of the layout. "PTYS/*" stands for every instance, "0x5024/*" for
- * a register that the catalogue does not know, byte for byte.
+ * in the order of the layout. "PTYS/*" stands for every instance, "0x5024/*" for a register that the
+ * catalogue does not know, byte for byte.
  */
 export type RegisterState = Record<string, string>
 
@@ -31,8 +31,6 @@ const MQIS = 0x9064
  */
 export class RegisterFile {
   private readonly images = new Map<string, Uint8Array>()
-  private readonly registers: ReadonlyMap<number, Register>
-  private readonly profiles: ReadonlyMap<number, RegisterProfile>
   private readonly modules: ModuleMemory
   /** Called after every write, with all that differs from the profile. */
   changed: ((state: RegisterState) => void) | undefined
@@ -42,11 +40,6 @@ export class RegisterFile {
     private readonly catalogue: Catalogue,
     private readonly codec: Codec,
   ) {
-    const named = Object.entries(profile.registers).map(([name, values]) => [catalogue.register(name), values] as const)
-    this.profiles = new Map(named.map(([register, values]) => [register.id, values]))
-    this.registers = new Map(
-      [...named.map(([register]) => register), ...others(profile, catalogue)].map((one) => [one.id, one]),
-    )
     this.modules = new ModuleMemory(profile.module)
   }
 
@@ -74,8 +67,9 @@ export class RegisterFile {
   access(id: number, method: 'read' | 'write', image: Uint8Array, room: number): Uint8Array {
     const unknown = this.images.get(`0x${id.toString(16)}/*`)
     if (unknown !== undefined && method === 'read') return unknown.slice(0, Math.min(room, image.length))
-    const register = this.registers.get(id)
-    if (register?.layout === undefined) throw new Refusal(Status.BAD_PARAM, 'register_id', RegisterStatus.NOT_SUPPORTED)
+    const register = this.catalogue.findRegister(id)
+    if (register?.layout === undefined || !this.has(register))
+      throw new Refusal(Status.BAD_PARAM, 'register_id', RegisterStatus.NOT_SUPPORTED)
     const { layout } = register
     const asked = new Uint8Array(Math.max(this.codec.sizeBytes(layout), image.length))
     asked.set(image)
@@ -88,9 +82,19 @@ export class RegisterFile {
     return answer.subarray(0, room)
   }
 
+  /** Whether the device has a register: one that the profile has values for, or one of all but those it excludes. */
+  private has({ name, layout }: Register): boolean {
+    const { registers, registersExcept } = this.profile
+    return name in registers || (layout !== undefined && registersExcept?.includes(name) === false)
+  }
+
+  private profileOf({ name }: Register): RegisterProfile | undefined {
+    return this.profile.registers[name]
+  }
+
   /** Values of the fields that select an instance. @throws Refusal for an instance that is not there */
   private index(register: Register, fields: readonly FieldRange[], asked: Uint8Array): (number | bigint)[] {
-    const allowed = this.images.has(`${register.name}/*`) ? {} : (this.profiles.get(register.id)?.index ?? {})
+    const allowed = this.images.has(`${register.name}/*`) ? {} : (this.profileOf(register)?.index ?? {})
     for (const [name, values] of Object.entries(allowed)) {
       const value = Number(this.codec.get(register.layout ?? '', asked, name))
       if (!values.includes(value)) throw new Refusal(Status.BAD_INDEX, name, RegisterStatus.BAD_PARAM)
@@ -105,7 +109,7 @@ export class RegisterFile {
     const image = new Uint8Array(asked.length)
     const everywhere = this.images.get(`${register.name}/*`)
     if (everywhere !== undefined) image.set(everywhere.subarray(0, image.length))
-    const profile = everywhere === undefined ? this.profiles.get(register.id) : undefined
+    const profile = everywhere === undefined ? this.profileOf(register) : undefined
     if (profile !== undefined) {
       const index = Object.keys(profile.index ?? {}).map((name) => Number(this.codec.get(layout, asked, name)))
       applyValues(this.codec, layout, image, profile.values)
@@ -124,7 +128,7 @@ export class RegisterFile {
     asked: Uint8Array,
     now: Uint8Array,
   ): void {
-    const listed = new Set(this.profiles.get(register.id)?.writable ?? [])
+    const listed = new Set(this.profileOf(register)?.writable ?? [])
     const sticks = fields.filter(({ path, access }) => access === 'RW' || listed.has(path.replace(/\[\d+\]$/, '')))
     const taken = fields.some(({ access }) => access === 'WO' || access === 'OP')
     if (sticks.length === 0 && !taken)
@@ -138,10 +142,10 @@ export class RegisterFile {
   /** What selects and what orders is given back as it came; what is write-only reads as zero. */
   private answer(register: Register, fields: readonly FieldRange[], asked: Uint8Array, now: Uint8Array): Uint8Array {
     const answer = now.slice()
-    const allowed = this.profiles.get(register.id)?.index ?? {}
+    const allowed = this.profileOf(register)?.index ?? {}
     for (const field of fields) {
       if (field.access === 'INDEX' || field.access === 'OP' || field.path in allowed) copyBits(asked, answer, field)
-      else if (field.access === 'WO') copyBits(new Uint8Array(asked.length), answer, field)
+      else if (field.access === 'WO') writeBig(answer, field.offset, field.width, 0n)
     }
     this.answerSpecially(register, asked, answer)
     return answer
@@ -158,20 +162,14 @@ export class RegisterFile {
 
   private maskOfRegisters(image: Uint8Array, group: number, first: number): void {
     if (group >= GROUPS) return
-    for (const id of [CORE_DUMP, ...this.registers.keys()]) {
+    const there = this.catalogue.registers().filter((register) => register.id === CORE_DUMP || this.has(register))
+    for (const { id } of there) {
       if (id >>> 7 !== (first >>> 7) + group) continue
       const bit = id & 0x7f
       const at = MASK_AT + 15 - (bit >>> 3)
       image[at] = (image[at] ?? 0) | (1 << (bit & 7))
     }
   }
-}
-
-/** All registers of the catalogue that have a layout, but for those that the profile excludes. */
-function others(profile: Profile, catalogue: Catalogue): Register[] {
-  if (profile.registersExcept === undefined) return []
-  const excluded = new Set(profile.registersExcept.map((name) => catalogue.register(name).id))
-  return catalogue.registers().filter(({ id, layout }) => layout !== undefined && !excluded.has(id))
 }
 
 function copyBits(from: Uint8Array, to: Uint8Array, { offset, width }: FieldRange): void {
