@@ -1,11 +1,11 @@
 import { capabilityOpMod, isUnknownType, queryCapabilities, type Capabilities } from '../device/capabilities'
 import { encodeInbox, type Device } from '../device/device'
-import { FirmwareError, UsageError } from '../device/errors'
+import { UsageError } from '../device/errors'
 import type { CapabilityType } from '../prm/layout'
 import { fieldRows } from '../render/columns'
 import { hexView } from '../render/hex'
-import { Progress } from '../render/progress'
 import { flatten, hexString, toJson } from '../render/values'
+import { collect, type Refused } from './collect'
 import { enumNamer } from './naming'
 import { openFacts, withDevice } from './session'
 import type { Context, Result } from './types'
@@ -20,7 +20,15 @@ export async function run(context: Context, [name = '', ...types]: readonly stri
   if (context.options.dryRun) return dryRun(wanted.length > 0 ? wanted : catalogue.capabilities(), mode)
   return withDevice(context, name, async (device) => {
     const asked = wanted.length > 0 ? wanted : catalogue.capabilities()
-    const { found, unknown, failed } = await queryAll(device, asked, mode, wanted.length === 0, context.interactive())
+    const { found, refused } = await collect(asked, { label: 'capabilities', watched: context.interactive() }, (type) =>
+      queryCapabilities(device, type, mode),
+    )
+    // Asked for by name, one refusal alone is the result; asked for all, a type that the device does not know is no failure.
+    const [alone] = refused
+    if (alone !== undefined && wanted.length === 1) throw alone.error
+    const isUnknown = ({ error }: Refused<CapabilityType>): boolean => wanted.length === 0 && isUnknownType(error)
+    const unknown = refused.filter(isUnknown).map(({ item }) => item)
+    const failed = refused.filter((one) => !isUnknown(one)).map(({ item, error }) => ({ type: item, error }))
     return {
       device: device.identity,
       data: {
@@ -40,50 +48,6 @@ export async function run(context: Context, [name = '', ...types]: readonly stri
       partial: failed.length > 0,
     }
   })
-}
-
-interface Outcome {
-  readonly found: Capabilities[]
-  readonly unknown: CapabilityType[]
-  readonly failed: { readonly type: CapabilityType; readonly error: FirmwareError }[]
-}
-
-/** Asked for all, a type that the device does not know is no failure; asked for by name, one refusal alone is the result. */
-async function queryAll(
-  device: Device,
-  types: readonly CapabilityType[],
-  mode: Mode,
-  all: boolean,
-  watched: boolean,
-): Promise<Outcome> {
-  const outcome: Outcome = { found: [], unknown: [], failed: [] }
-  const progress = new Progress('capabilities', types.length, watched)
-  try {
-    for (const type of types) {
-      await queryOne(device, type, mode, all, types.length === 1, outcome)
-      await progress.step()
-    }
-  } finally {
-    progress.stop()
-  }
-  return outcome
-}
-
-async function queryOne(
-  device: Device,
-  type: CapabilityType,
-  mode: Mode,
-  all: boolean,
-  alone: boolean,
-  into: Outcome,
-): Promise<void> {
-  try {
-    into.found.push(await queryCapabilities(device, type, mode))
-  } catch (error) {
-    if (!(error instanceof FirmwareError) || (alone && !all)) throw error
-    if (all && isUnknownType(error)) into.unknown.push(type)
-    else into.failed.push({ type, error })
-  }
 }
 
 function dryRun(types: readonly CapabilityType[], mode: Mode): Result {

@@ -4,12 +4,14 @@ import { defaultOutboxLength, encodeInbox, opModOf, scopeOf, type CommandResult 
 import { UsageError } from '../device/errors'
 import type { Catalogue } from '../prm/catalogue'
 import type { Codec, FieldRange, Struct } from '../prm/codec'
+import { describeLayout } from '../prm/describe'
 import { MalformedData } from '../prm/errors'
 import { parseBytes } from '../prm/input-bytes'
 import type { Command, CommandScope } from '../prm/layout'
 import { columns, fieldRows } from '../render/columns'
 import { hexView } from '../render/hex'
 import { flatten, hexString, toJson } from '../render/values'
+import { splitAssignment } from './assignment'
 import { enumNamer } from './naming'
 import { openFacts, withDevice } from './session'
 import type { Context, Result } from './types'
@@ -80,7 +82,7 @@ function showCommand(name: string): Result {
   const { catalogue, codec } = openFacts()
   const command = catalogue.command(name)
   const layouts = [command.inbox, command.outbox].filter((layout) => layout !== undefined)
-  const described = Object.fromEntries(layouts.map((layout) => [layout, fieldsOf(catalogue, codec, layout)]))
+  const described = Object.fromEntries(layouts.map((layout) => [layout, fieldsOf(catalogue, layout)]))
   return {
     data: { ...summary(command, codec), layouts: described },
     text: () => {
@@ -100,7 +102,7 @@ function showCommand(name: string): Result {
   }
 }
 
-interface FieldDescription {
+interface ShownField {
   readonly path: string
   /** +byte offset of the dword [high:low bit] */
   readonly position: string
@@ -110,27 +112,15 @@ interface FieldDescription {
   readonly type: string
 }
 
-/** Fields of a layout and of the layouts in it, reserved ones left out; of an array its first element. */
-function fieldsOf(catalogue: Catalogue, codec: Codec, layout: string, path = '', base = 0): FieldDescription[] {
-  return catalogue.layout(layout).fields.flatMap((field) => {
-    if (/^res\w*ved_/.test(field.name)) return []
-    const own = path === '' || field.name === '' ? path + field.name : `${path}.${field.name}`
-    const offset = base + field.offset
-    const count = field.array === undefined ? 1 : field.array.count
-    const shown = field.array === undefined ? own : `${own}[${field.array.count ?? ''}]`
-    const type = field.layout ?? field.enum ?? ''
-    const line: FieldDescription = {
-      path: shown,
-      position: position(offset, field.width),
-      offset,
-      width: field.width,
-      count,
-      type,
-    }
-    if (field.layout === undefined) return [line]
-    const inner = fieldsOf(catalogue, codec, field.layout, field.array === undefined ? own : `${own}[0]`, offset)
-    return field.name === '' ? inner : [line, ...inner]
-  })
+function fieldsOf(catalogue: Catalogue, layout: string): ShownField[] {
+  return describeLayout(catalogue, layout).map(({ path, offset, width, count, layout: inner, enum: values }) => ({
+    path,
+    position: position(offset, width),
+    offset,
+    width,
+    count,
+    type: inner ?? values ?? '',
+  }))
 }
 
 function position(offset: number, width: number): string {
@@ -195,12 +185,10 @@ function needed(codec: Codec, command: Command, assignments: readonly string[]):
 }
 
 function split(assignment: string): [string, string] {
-  const cut = assignment.indexOf('=')
-  if (cut <= 0) throw new UsageError(`${assignment}: fields are given as FIELD=VALUE`)
-  const path = assignment.slice(0, cut)
+  const [path, text] = splitAssignment(assignment)
   if (path === 'opcode' || path === 'uid')
     throw new UsageError(`${path} is set by the ${path === 'uid' ? 'driver' : 'command'}`)
-  return [path, assignment.slice(cut + 1)]
+  return [path, text]
 }
 
 function readInbox(file: string): Uint8Array {

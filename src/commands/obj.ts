@@ -1,5 +1,5 @@
 import { opModOf, scopeOf, type Device } from '../device/device'
-import { FirmwareError, UsageError } from '../device/errors'
+import { UsageError } from '../device/errors'
 import {
   objectInbox,
   objectOutboxLength,
@@ -12,8 +12,9 @@ import {
 import type { Codec, Struct } from '../prm/codec'
 import { columns, fieldRows } from '../render/columns'
 import { hexView } from '../render/hex'
-import { Progress } from '../render/progress'
 import { flatten, hexString, toJson } from '../render/values'
+import { splitAssignment } from './assignment'
+import { collect, refusalData, type Refused } from './collect'
 import { enumNamer } from './naming'
 import { openFacts, withDevice } from './session'
 import type { Context, Result } from './types'
@@ -35,7 +36,9 @@ export async function run(context: Context, args: readonly string[]): Promise<Re
   )
   if (context.options.dryRun) return dryRun(codec, type, ids, values)
   return withDevice(context, first, async (device) => {
-    const { found, refused } = await queryAll(device, type, ids, values, context.interactive())
+    const { found, refused } = await collect(ids, { label: type.name, watched: context.interactive() }, (id) =>
+      queryObject(device, type, id, values),
+    )
     const [refusal] = refused
     if (refusal !== undefined && (single || found.length === 0)) throw refusal.error
     return { device: device.identity, ...render(device, type, found, refused) }
@@ -100,10 +103,10 @@ function idRange(text: string, { idWidth, name }: ObjectType): number[] {
 function otherValues(codec: Codec, type: ObjectType, words: readonly string[]): Struct {
   const layout = type.command.inbox ?? ''
   const entries = words.map((word): [string, number | bigint] => {
-    const cut = word.indexOf('=')
-    const ref = codec.resolve(layout, word.slice(0, cut))
+    const [path, text] = splitAssignment(word)
+    const ref = codec.resolve(layout, path)
     if (['opcode', 'uid', type.idField].includes(ref.path)) throw new UsageError(`${ref.path} is not set this way`)
-    const value = codec.parse(ref, word.slice(cut + 1))
+    const value = codec.parse(ref, text)
     if (ref.path.includes('.') || (typeof value !== 'number' && typeof value !== 'bigint'))
       throw new UsageError(`${ref.path} cannot be set here; mlx5ctl cmd can`)
     return [ref.path, value]
@@ -111,39 +114,11 @@ function otherValues(codec: Codec, type: ObjectType, words: readonly string[]): 
   return Object.fromEntries(entries)
 }
 
-interface Refused {
-  readonly id: number | undefined
-  readonly error: FirmwareError
-}
-
-async function queryAll(
-  device: Device,
-  type: ObjectType,
-  ids: readonly (number | undefined)[],
-  values: Struct,
-  interactive: boolean,
-): Promise<{ found: QueriedObject[]; refused: Refused[] }> {
-  const found: QueriedObject[] = []
-  const refused: Refused[] = []
-  const progress = new Progress(type.name, ids.length, interactive)
-  for (const id of ids) {
-    try {
-      found.push(await queryObject(device, type, id, values))
-    } catch (error) {
-      if (!(error instanceof FirmwareError)) throw error
-      refused.push({ id, error })
-    }
-    await progress.step()
-  }
-  progress.stop()
-  return { found, refused }
-}
-
 function render(
   device: Device,
   type: ObjectType,
   found: readonly QueriedObject[],
-  refused: readonly Refused[],
+  refused: readonly Refused<number | undefined>[],
 ): Omit<Result, 'device'> {
   const { codec } = device
   const objects = found.map(({ id, values, result }) => ({
@@ -152,11 +127,7 @@ function render(
     values: toJson(values),
     outbox: hexString(result.outbox),
   }))
-  const absent = refused.map(({ id, error }) => ({
-    type: type.name,
-    id: id ?? null,
-    error: { status: error.status, statusName: error.statusName, syndrome: `0x${error.syndrome.toString(16)}` },
-  }))
+  const absent = refused.map(({ item: id, error }) => ({ type: type.name, id: id ?? null, error: refusalData(error) }))
   const layout = type.general?.layout ?? type.command.outbox
   return {
     data: { type: type.name, command: type.command.name, objects, refused: absent },

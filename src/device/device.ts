@@ -9,7 +9,7 @@ import {
   type Transport,
   type UserContext,
 } from '../transport/contract'
-import { FirmwareError, Interrupted, Unsupported, UsageError } from './errors'
+import { FirmwareError, Interrupted, Unsupported, UsageError, type RefusalContext } from './errors'
 
 export interface DeviceOptions {
   /** Scopes 2 and 3 of fwctl taint the kernel, even when refused. */
@@ -44,6 +44,8 @@ export interface ExecuteOptions {
   readonly outboxLength?: number | undefined
   /** Cleaning up: goes on after a signal or a timeout. */
   readonly cleanup?: boolean
+  /** What a refusal by firmware says beside the command. */
+  readonly about?: RefusalContext
 }
 
 const HEADER = 16
@@ -86,7 +88,7 @@ export class Device {
     const outboxLength = options.outboxLength ?? defaultOutboxLength(this.codec, command)
     const outbox = await this.timed(command, opMod, scope, () => this.transport.execute({ inbox, outboxLength, scope }))
     const status = outbox[0] ?? 0
-    if (status !== 0) throw new FirmwareError(command, opMod, outbox, this.catalogue.status(status))
+    if (status !== 0) throw new FirmwareError(command, opMod, outbox, this.catalogue.status(status), options.about)
     const values = command.outbox === undefined ? {} : this.codec.decode(command.outbox, outbox, { partial: true })
     return { command, inbox, outbox, values }
   }

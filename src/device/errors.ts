@@ -1,5 +1,12 @@
 import type { Command, CommandStatus } from '../prm/layout'
 
+/** What was asked for: which register or object, and what may be missing. */
+export interface RefusalContext {
+  readonly subject: string
+  /** Only asked for when firmware refuses. */
+  readonly hint?: () => string | undefined
+}
+
 /** The command was delivered, and firmware refused it. */
 export class FirmwareError extends Error {
   readonly kind = 'firmware'
@@ -11,22 +18,21 @@ export class FirmwareError extends Error {
   readonly status: number
   readonly statusName: string
   readonly syndrome: number
-  /** What the caller adds: which register or object, and what may be missing. */
   readonly hint: string | undefined
   constructor(
     command: Pick<Command, 'name' | 'opcode'>,
     opMod: number,
     outbox: Uint8Array,
     status: Pick<CommandStatus, 'name' | 'text'> | undefined,
-    about: { readonly subject?: string; readonly hint?: string | undefined } = {},
+    about?: RefusalContext,
   ) {
     const code = outbox[0] ?? 0
     const syndrome = new DataView(outbox.buffer, outbox.byteOffset).getUint32(4)
     const text = status?.text ?? 'unknown status'
     super(
-      `${about.subject === undefined ? '' : `${about.subject}: `}${command.name}(${hex(command.opcode)}) op_mod(${hex(opMod)}) failed, status ${text}(${hex(code)}), syndrome ${hex(syndrome)}`,
+      `${about === undefined ? '' : `${about.subject}: `}${command.name}(${hex(command.opcode)}) op_mod(${hex(opMod)}) failed, status ${text}(${hex(code)}), syndrome ${hex(syndrome)}`,
     )
-    this.hint = about.hint
+    this.hint = about?.hint?.()
     this.outbox = outbox
     this.opcode = command.name
     this.opMod = opMod

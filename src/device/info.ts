@@ -56,8 +56,10 @@ export async function deviceInfo(device: Device): Promise<DeviceInfo> {
       return undefined
     }
   }
-  const psid = await attempt('the PSID', () => queryPsid(device))
-  const firmware = await attempt('the firmware version', () => queryFirmware(device))
+  let reading: Promise<Struct> | undefined
+  const mgir = (): Promise<Struct> => (reading ??= readMgir(device))
+  const psid = await attempt('the PSID', () => queryPsid(device, mgir))
+  const firmware = await attempt('the firmware version', () => queryFirmware(mgir))
   return {
     context,
     ...(model === undefined ? {} : { model }),
@@ -74,18 +76,19 @@ async function readMgir(device: Device): Promise<Struct> {
 }
 
 /** QUERY_ADAPTER passes fwctl at its lowest scope; where there are only registers, MGIR has it too. */
-async function queryPsid(device: Device): Promise<string> {
-  const direct = device.transport.registers !== undefined
-  const holder = direct
-    ? (await readMgir(device)).fw_info
-    : (await device.command('QUERY_ADAPTER')).values.query_adapter_struct
-  const bytes = (holder as Struct)[direct ? 'psid' : 'vsd_contd_psid'] as number[]
-  return Buffer.from(bytes).toString('latin1').replace(/\0.*$/s, '')
+async function queryPsid(device: Device, mgir: () => Promise<Struct>): Promise<string> {
+  const bytes =
+    device.transport.registers === undefined
+      ? ((await device.command('QUERY_ADAPTER')).values.query_adapter_struct as Struct).vsd_contd_psid
+      : ((await mgir()).fw_info as Struct).psid
+  return Buffer.from(bytes as number[])
+    .toString('latin1')
+    .replace(/\0.*$/s, '')
 }
 
-/** Register MGIR: the extended version fields. */
-async function queryFirmware(device: Device): Promise<string> {
-  const version = (await readMgir(device)).fw_info as Struct
+/** The extended version fields. */
+async function queryFirmware(mgir: () => Promise<Struct>): Promise<string> {
+  const version = (await mgir()).fw_info as Struct
   const [major, minor, sub] = [version.extended_major, version.extended_minor, version.extended_sub_minor].map(Number)
   return `${major}.${minor}.${String(sub).padStart(4, '0')}`
 }

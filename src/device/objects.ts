@@ -3,8 +3,8 @@ import type { Codec, Struct } from '../prm/codec'
 import { NameError } from '../prm/errors'
 import { isReserved, type Command, type GeneralObject, type Layout } from '../prm/layout'
 import { nearest } from '../prm/nearest'
-import { encodeInbox, type CommandResult, type Device } from './device'
-import { FirmwareError, Unsupported } from './errors'
+import { defaultOutboxLength, encodeInbox, type CommandResult, type Device } from './device'
+import { Unsupported } from './errors'
 
 /** Something that firmware keeps and that a command queries: by a QUERY command of its own, or as a general object. */
 export interface ObjectType {
@@ -121,9 +121,8 @@ export function objectInbox(codec: Codec, type: ObjectType, id: number | undefin
 
 /** Bytes of outbox to ask for: of a general object its header and the object. */
 export function objectOutboxLength(codec: Codec, { command, general }: ObjectType): number {
-  if (general === undefined)
-    return command.outbox === undefined ? OUT_HEADER : Math.max(OUT_HEADER, codec.sizeBytes(command.outbox))
-  return OUT_HEADER + (general.layout === undefined ? 0 : codec.sizeBytes(general.layout))
+  const object = general?.layout === undefined ? 0 : codec.sizeBytes(general.layout)
+  return defaultOutboxLength(codec, command) + object
 }
 
 /** @throws FirmwareError that names the object, when there is none or when firmware does not tell */
@@ -132,20 +131,15 @@ export async function queryObject(
   type: ObjectType,
   id: number | undefined,
   values: Struct,
-  outboxLength?: number,
 ): Promise<QueriedObject> {
   const { codec } = device
-  const inbox = objectInbox(codec, type, id, values)
   const subject = id === undefined ? type.name : `${type.name} 0x${id.toString(16)}`
-  try {
-    const result = await device.run(type.command, inbox, {
-      outboxLength: outboxLength ?? objectOutboxLength(codec, type),
-    })
-    return { id, result, values: objectValues(codec, type, result) }
-  } catch (error) {
-    if (!(error instanceof FirmwareError)) throw error
-    throw new FirmwareError(type.command, error.opMod, error.outbox, device.catalogue.status(error.status), { subject })
-  }
+  const outboxLength = objectOutboxLength(codec, type)
+  const result = await device.run(type.command, objectInbox(codec, type, id, values), {
+    outboxLength,
+    about: { subject },
+  })
+  return { id, result, values: objectValues(codec, type, result) }
 }
 
 /** What the outbox says of the object, its header left out. */

@@ -1,9 +1,10 @@
 import type { Catalogue } from '../prm/catalogue'
-import type { Codec, FieldRange, Struct } from '../prm/codec'
+import type { Codec, Struct } from '../prm/codec'
 import { NameError } from '../prm/errors'
+import type { Command } from '../prm/layout'
 import type { FieldRef } from '../prm/names'
-import { encodeInbox, type Device } from './device'
-import { FirmwareError, Unsupported, UsageError } from './errors'
+import { encodeInbox, opModOf, type Device } from './device'
+import { FirmwareError, Unsupported, UsageError, type RefusalContext } from './errors'
 
 /** A register to be read or written: one of the catalogue, or only an id and a length. */
 export interface RegisterTarget {
@@ -41,48 +42,44 @@ const registerStatuses: Readonly<Record<number, { name: string; text: string }>>
 /**
  * Accesses a register over whatever the transport has: ACCESS_REG in a command mailbox, or the registers of ICMD.
  * @param image the register in the order of the wire; for a read its index fields count
+ * @param hint what to say when firmware refuses
  * @returns the register as firmware gives it back, as long as the image
- * @throws FirmwareError that names the register, with a hint where one is given; DeliveryError
+ * @throws FirmwareError that names the register; DeliveryError
  */
 export async function accessRegister(
   device: Device,
   target: RegisterTarget,
   method: Method,
   image: Uint8Array,
-  hint?: string,
+  hint?: () => string | undefined,
 ): Promise<Uint8Array> {
-  const { registers } = device.transport
-  if (registers !== undefined) return accessDirectly(device, target, method, image, hint)
-  const command = device.catalogue.command('ACCESS_REG')
-  const values = { op_mod: method === 'read' ? 1 : 0, register_id: target.id }
-  const inbox = encodeInbox(device.codec, command, values, HEADER + image.length)
-  inbox.set(image, HEADER)
-  try {
-    const { outbox } = await device.run(command, inbox, { outboxLength: HEADER + image.length })
+  const about: RefusalContext = { subject: registerTitle(target), ...(hint === undefined ? {} : { hint }) }
+  const { command, inbox } = registerInbox(device, target, method, image)
+  if (device.transport.registers === undefined) {
+    const { outbox } = await device.run(command, inbox, { outboxLength: inbox.length, about })
     return outbox.slice(HEADER)
-  } catch (error) {
-    if (!(error instanceof FirmwareError)) throw error
-    const status = device.catalogue.status(error.status)
-    throw new FirmwareError(command, values.op_mod, error.outbox, status, { subject: registerTitle(target), hint })
   }
-}
-
-async function accessDirectly(
-  device: Device,
-  target: RegisterTarget,
-  method: Method,
-  image: Uint8Array,
-  hint: string | undefined,
-): Promise<Uint8Array> {
   const { status, syndrome, bytes } = await device.accessRegister(target.id, method, image)
   if (status === 0) return bytes
   const outbox = new Uint8Array(HEADER + bytes.length)
   outbox[0] = status
   new DataView(outbox.buffer).setUint32(4, syndrome)
   outbox.set(bytes, HEADER)
-  const command = { name: 'ACCESS_REG', opcode: device.catalogue.command('ACCESS_REG').opcode }
-  const about = { subject: registerTitle(target), hint }
-  throw new FirmwareError(command, method === 'read' ? 1 : 0, outbox, registerStatuses[status], about)
+  throw new FirmwareError(command, opModOf(inbox), outbox, registerStatuses[status], about)
+}
+
+/** ACCESS_REG and its inbox: op_mod 1 reads, 0 writes; the image follows the header. */
+export function registerInbox(
+  { catalogue, codec }: { readonly catalogue: Catalogue; readonly codec: Codec },
+  target: RegisterTarget,
+  method: Method,
+  image: Uint8Array,
+): { command: Command; inbox: Uint8Array } {
+  const command = catalogue.command('ACCESS_REG')
+  const values = { op_mod: method === 'read' ? 1 : 0, register_id: target.id }
+  const inbox = encodeInbox(codec, command, values, HEADER + image.length)
+  inbox.set(image, HEADER)
+  return { command, inbox }
 }
 
 /** "PTYS (0x5004)" */
@@ -158,15 +155,12 @@ export function isSentWithRead(
   return access === 'INDEX' || access === 'OP' || codec.selectors(layout).includes(path)
 }
 
-/** INDEX fields of a layout, by their paths. */
-export function indexFields(codec: Codec, layout: string): readonly FieldRange[] {
-  return codec.ranges(layout, emptyImage(codec, layout)).filter(({ access }) => access === 'INDEX')
-}
-
 /** What to say when a read is refused: index fields that were not given are zero. */
 export function indexHint(codec: Codec, layout: string, given: readonly Assignment[]): string | undefined {
   const named = new Set(given.map(({ ref }) => ref.path))
-  const missing = indexFields(codec, layout).filter(({ path }) => !named.has(path))
+  const missing = codec
+    .ranges(layout, emptyImage(codec, layout))
+    .filter(({ access, path }) => access === 'INDEX' && !named.has(path))
   if (missing.length === 0) return undefined
   return `fields that select an instance and were left at 0: ${missing.map(({ path }) => path).join(', ')}`
 }

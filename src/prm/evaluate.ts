@@ -8,7 +8,7 @@ type Binary = (a: bigint, b: bigint) => bigint
 const flag = (value: boolean): bigint => (value ? 1n : 0n)
 
 /** Operators of expressions; all numbers are unsigned and have 64 bits. */
-export const binaryOperators: Readonly<Record<string, Binary>> = {
+const binaryOperators: Readonly<Record<string, Binary>> = {
   '*': (a, b) => a * b,
   '/': (a, b) => (b === 0n ? 0n : a / b),
   '%': (a, b) => (b === 0n ? 0n : a % b),

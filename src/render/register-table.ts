@@ -13,22 +13,16 @@ export interface RegisterRow {
  */
 export function registerTable(rows: readonly RegisterRow[], detailed: boolean): string {
   const width = Math.max('Field Name'.length, ...rows.map(({ name }) => name.length)) + 1
-  const line = (name: string, value: string, more: readonly [string, string]): string => {
-    const columns = detailed ? [value.padEnd(10), more[0].padEnd(10), more[1].padEnd(30)] : [value.padEnd(8)]
-    return `${[name.padEnd(width), ...columns].join('| ')}`.trimEnd()
-  }
-  const spaced = (name: string, value: string, more: readonly [string, string]): string =>
-    detailed
-      ? line(`${name.padEnd(width)}`, `${value.padEnd(10)} `, [`${more[0].padEnd(10)} `, more[1]])
-      : line(name, value, more)
+  const line = (name: string, value: string, decimal: string, enumName: string): string =>
+    `${name.padEnd(width)}| ${detailed ? `${value.padEnd(10)} | ${decimal.padEnd(10)} | ${enumName}` : value}`.trimEnd()
   const rule = '='.repeat(width + (detailed ? 59 : 14))
   return [
     'Sending access register...',
     '',
-    spaced('Field Name', detailed ? 'Hex Value' : 'Data', ['Decimal', 'Enum/Type']),
+    line('Field Name', detailed ? 'Hex Value' : 'Data', 'Decimal', 'Enum/Type'),
     rule,
-    ...rows.map(({ name, value, width: bits, enumName }) =>
-      spaced(name, hexValue(value, bits), [value instanceof Uint8Array ? '' : String(value), enumName ?? '']),
+    ...rows.map(({ name, value, width: bits, enumName = '' }) =>
+      line(name, hexValue(value, bits), value instanceof Uint8Array ? '' : String(value), enumName),
     ),
     rule,
     '',

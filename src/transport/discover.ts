@@ -64,6 +64,11 @@ export function listDevices({ devRoot = '/dev', sysfsRoot = '/sys' }: Roots = {}
   return [...found.values()].map((entry) => finish(entry, sysfs)).sort(byAddress)
 }
 
+/** Whether there is a function of this vendor at a PCI address, with whatever driver or none. */
+export function isPciFunction(address: string, { sysfsRoot = '/sys' }: Roots = {}): boolean {
+  return BDF.test(address) && new Sysfs(sysfsRoot).number(`bus/pci/devices/${address}/vendor`) === VENDOR_MELLANOX
+}
+
 interface Draft {
   readonly pci: string | undefined
   readonly sf: string | undefined

@@ -1,7 +1,7 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import path from 'node:path'
 import { type DeviceIdentity, OpenError, type Transport, type TransportKind } from './contract'
-import { type DeviceEntry, type Door, listDevices, type Roots } from './discover'
+import { type DeviceEntry, type Door, isPciFunction, listDevices, type Roots } from './discover'
 
 export { listDevices }
 
@@ -77,18 +77,8 @@ function findDoors(name: string, entries: readonly DeviceEntry[], options: OpenO
   )
   if (entry !== undefined) return { entry, doors: entry.doors }
   // A function without a driver, or with another one, has no names but its config space is there.
-  const bdf = [lower, `0000:${lower}`].find((address) => isFunction(address, options.sysfsRoot ?? '/sys'))
+  const bdf = [lower, `0000:${lower}`].find((address) => isPciFunction(address, options))
   return { entry: undefined, doors: bdf === undefined ? [] : [{ transport: 'pci', node: bdf }] }
-}
-
-/** Whether there is a function of this vendor at a PCI address. */
-function isFunction(address: string, sysfsRoot: string): boolean {
-  if (!/^[0-9a-f]{4,}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$/.test(address)) return false
-  try {
-    return readFileSync(path.join(sysfsRoot, 'bus/pci/devices', address, 'vendor'), 'utf8').trim() === '0x15b3'
-  } catch {
-    return false
-  }
 }
 
 /** Nodes that a name can mean, best first. */

@@ -194,14 +194,23 @@ function tell(what: string, { registers, fields, known, mismatches, theirsOnly, 
   process.stderr.write(`${lines.join('\n')}\n`)
 }
 
-const newComparison = (): Comparison => ({
-  registers: 0,
-  fields: 0,
-  known: new Map(),
-  theirsOnly: [],
-  mismatches: [],
-  leftOut: [],
-})
+interface Run {
+  readonly cases: readonly Case[]
+  readonly state: string
+  readonly outputs: readonly string[]
+  readonly fullPath: boolean
+}
+
+async function compareAll(
+  catalogue: Catalogue,
+  codec: Codec,
+  { cases, state, outputs, fullPath }: Run,
+): Promise<Comparison> {
+  const found: Comparison = { registers: 0, fields: 0, known: new Map(), theirsOnly: [], mismatches: [], leftOut: [] }
+  for (const [position, one] of cases.entries())
+    compare(found, catalogue, one, await ourLeaves(codec, one, state), outputs[position] ?? '', fullPath)
+  return found
+}
 
 const sid = new Mstflint('sid')
 describeUnless(sid.missing, 'mstreg 4.33 over fwctl, the built-in catalogue', () => {
@@ -221,9 +230,7 @@ describeUnless(sid.missing, 'mstreg 4.33 over fwctl, the built-in catalogue', ()
       return `-d fwctl0 --reg_name ${theirName(register)} --get --full_path ${given}`
     })
     const outputs = sid.runAll('mstreg', lines, '--profile', 'bluefield3', '--emu-state', state)
-    const found = newComparison()
-    for (const [position, one] of cases.entries())
-      compare(found, catalogue, one, await ourLeaves(codec, one, state), outputs[position] ?? '', true)
+    const found = await compareAll(catalogue, codec, { cases, state, outputs, fullPath: true })
     tell('mstreg 4.33', found)
     expect(found.mismatches).toEqual([])
     expect(found.leftOut).toEqual([])
@@ -269,9 +276,7 @@ describeUnless(bookworm.missing, 'mstreg 4.21 over PCI, its own register file im
       return `-d 03:00.0 --reg_name ${register.name} --get ${given}`
     })
     const outputs = bookworm.runAll('mstreg', lines, '--profile', 'bluefield3', '--emu-state', state)
-    const found = newComparison()
-    for (const [position, one] of cases.entries())
-      compare(found, catalogue, one, await ourLeaves(codec, one, state), outputs[position] ?? '', false)
+    const found = await compareAll(catalogue, codec, { cases, state, outputs, fullPath: false })
     tell('mstreg 4.21', found)
     expect(found.mismatches).toEqual([])
     expect(found.registers + found.leftOut.length).toBe(192)

@@ -1,5 +1,5 @@
 import type { Device } from '../../device/device'
-import { FirmwareError, UsageError } from '../../device/errors'
+import { UsageError } from '../../device/errors'
 import {
   accessRegister,
   advertisedRegisters,
@@ -9,21 +9,14 @@ import {
   fittedImage,
   registerTarget,
   registerTitle,
-  type RegisterReading,
   type RegisterTarget,
 } from '../../device/registers'
 import { NameError } from '../../prm/errors'
-import { Progress } from '../../render/progress'
+import { splitAssignment } from '../assignment'
+import { collect, refusalData } from '../collect'
 import { withDevice } from '../session'
 import type { Context, Result } from '../types'
-import { split } from './request'
 import { readingData, readingText, targetData } from './view'
-
-interface Refused {
-  readonly target: RegisterTarget
-  readonly length: number
-  readonly error: FirmwareError
-}
 
 /** Port registers know ports from 1 on; 4 is Ethernet. */
 const defaultIndex: readonly (readonly [string, string])[] = [
@@ -34,32 +27,36 @@ const defaultIndex: readonly (readonly [string, string])[] = [
 /** Many registers in one run: those that are named, or all that the device has. A refusal hides no other register. */
 export async function dumpRegisters(context: Context, name: string, words: readonly string[]): Promise<Result> {
   const names = words.filter((word) => !word.includes('='))
-  const index = words.filter((word) => word.includes('=')).map(split)
+  const index = words.filter((word) => word.includes('=')).map(splitAssignment)
   const all = context.own.allReadable === true
   if (all === names.length > 0) throw new UsageError('reg dump takes registers, or --all-readable')
   return withDevice(context, name, async (device) => {
     const advertised = all ? await advertisedRegisters(device) : undefined
     const targets = advertised?.targets ?? names.map((one) => registerTarget(device.catalogue, one))
-    const { read, refused } = await readAll(device, targets, index, context.interactive())
-    const records = [
-      ...read.map((reading) => readingData(device.codec, reading)),
-      ...refused.map(({ target, length, error }) => ({
-        register: targetData(target, length),
-        error: refusalData(error),
-      })),
-    ]
-    const named = refused.map(({ target }) => registerTitle(target))
+    const requests = targets.map((target) => ({ target, image: requestImage(device, target, index) }))
+    const { found, refused } = await collect(
+      requests,
+      { label: 'registers', watched: context.interactive() },
+      async ({ target, image }) =>
+        decodeRegister(device.codec, target, await accessRegister(device, target, 'read', image)),
+    )
+    const readings = found.map((reading) => readingData(device.codec, reading))
+    const refusals = refused.map(({ item: { target, image }, error }) => ({
+      register: targetData(target, image.length),
+      error: { ...refusalData(error), message: error.message },
+    }))
+    const named = refused.map(({ item }) => registerTitle(item.target))
     return {
       device: device.identity,
       data: {
-        registers: records.slice(0, read.length),
-        refused: records.slice(read.length),
+        registers: readings,
+        refused: refusals,
         absent: (advertised?.absent ?? []).map((target) => target.name),
         skipped: (advertised?.skipped ?? []).map(({ target, reason }) => ({ name: target.name, reason })),
       },
-      records,
+      records: [...readings, ...refusals],
       text: () =>
-        read
+        found
           .map(
             (reading) =>
               `${registerTitle(reading.target)}\n${readingText(device.codec, reading, { fullPath: true, detailed: false })}`,
@@ -69,29 +66,6 @@ export async function dumpRegisters(context: Context, name: string, words: reado
       partial: !all && refused.length > 0,
     }
   })
-}
-
-async function readAll(
-  device: Device,
-  targets: readonly RegisterTarget[],
-  index: readonly (readonly [string, string])[],
-  interactive: boolean,
-): Promise<{ read: RegisterReading[]; refused: Refused[] }> {
-  const read: RegisterReading[] = []
-  const refused: Refused[] = []
-  const progress = new Progress('registers', targets.length, interactive)
-  for (const target of targets) {
-    const image = requestImage(device, target, index)
-    try {
-      read.push(decodeRegister(device.codec, target, await accessRegister(device, target, 'read', image)))
-    } catch (error) {
-      if (!(error instanceof FirmwareError)) throw error
-      refused.push({ target, length: image.length, error })
-    }
-    await progress.step()
-  }
-  progress.stop()
-  return { read, refused }
 }
 
 /** Index fields that a register does not have are for the others. */
@@ -110,8 +84,4 @@ function requestImage(
     }
   }
   return fittedImage(codec, layout, image)
-}
-
-function refusalData({ status, statusName, syndrome, message }: FirmwareError): Record<string, unknown> {
-  return { status, statusName, syndrome: `0x${syndrome.toString(16)}`, message }
 }

@@ -1,8 +1,9 @@
-import { encodeInbox, scopeOf } from '../../device/device'
+import { opModOf, scopeOf } from '../../device/device'
 import {
   accessRegister,
   decodeRegister,
   indexHint,
+  registerInbox,
   resolveField,
   type Method,
   type RegisterReading,
@@ -25,7 +26,7 @@ export async function getRegister(context: Context, name: string, words: readonl
   const { target, given } = request
   const { layout } = target
   return withDevice(context, name, async (device) => {
-    const hint = layout === undefined ? undefined : indexHint(codec, layout, given)
+    const hint = layout === undefined ? undefined : () => indexHint(codec, layout, given)
     const image = await accessRegister(device, target, 'read', request.image, hint)
     const reading = decodeRegister(codec, target, image, context.options.reserved)
     const { field } = context.own
@@ -66,24 +67,21 @@ function oneField(codec: Codec, { target, image }: RegisterReading, name: string
 
 /** The inbox of ACCESS_REG, which is not sent. */
 export function dryRun(
-  { catalogue, codec }: { readonly catalogue: Catalogue; readonly codec: Codec },
+  facts: { readonly catalogue: Catalogue; readonly codec: Codec },
   { target, image }: Pick<RegisterRequest, 'target' | 'image'>,
   method: Method,
 ): Result {
-  const command = catalogue.command('ACCESS_REG')
-  const opMod = method === 'read' ? 1 : 0
-  const inbox = encodeInbox(codec, command, { op_mod: opMod, register_id: target.id }, 16 + image.length)
-  inbox.set(image, 16)
+  const { command, inbox } = registerInbox(facts, target, method, image)
   return {
     data: {
       dryRun: true,
       register: targetData(target, image.length),
       method,
       inbox: hexString(inbox),
-      scope: scopeOf(command, opMod),
+      scope: scopeOf(command, opModOf(inbox)),
     },
     text: () => `${hexString(inbox)}\n`,
-    hex: () => readingHex(codec, { target, image, values: undefined }),
+    hex: () => readingHex(facts.codec, { target, image, values: undefined }),
     raw: () => inbox,
   }
 }

@@ -13,6 +13,7 @@ import type { Catalogue } from '../../prm/catalogue'
 import type { Codec } from '../../prm/codec'
 import { ValueError } from '../../prm/errors'
 import { parseInteger } from '../../prm/value-text'
+import { splitAssignment } from '../assignment'
 import type { Context } from '../types'
 
 /** A register, its image with the given fields set, and those fields. */
@@ -37,7 +38,7 @@ export function registerRequest(
   const target = registerTarget(catalogue, name)
   const layout = target.layout ?? ''
   const image = sized(emptyImage(codec, layout), length, codec.sizeBytes(layout))
-  const given = assignFields(codec, layout, image, fields.map(split))
+  const given = assignFields(codec, layout, image, fields.map(splitAssignment))
   return { target, image: length === undefined ? fittedImage(codec, layout, image) : image, given }
 }
 
@@ -54,12 +55,6 @@ function sized(image: Uint8Array, length: number | undefined, least: number): Ui
   const whole = new Uint8Array(Math.ceil(length / 4) * 4)
   whole.set(image.subarray(0, Math.min(image.length, whole.length)))
   return whole
-}
-
-export function split(word: string): readonly [string, string] {
-  const cut = word.indexOf('=')
-  if (cut <= 0) throw new UsageError(`${word}: fields are given as FIELD=VALUE`)
-  return [word.slice(0, cut), word.slice(cut + 1)]
 }
 
 /** ADDRESS.BIT:SIZE=VALUE, as in mstreg: byte address of a dword, least significant bit in it, number of bits. */

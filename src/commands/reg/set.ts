@@ -36,17 +36,20 @@ export async function setRegister(context: Context, name: string, words: readonl
   if (layout === undefined) {
     if (context.own.overwrite !== true)
       throw new UsageError('a register without a layout is written as it is given: say so with --overwrite')
+    if (context.options.dryRun) return dryRun(facts, request, 'write')
     return writeRaw(context, name, request)
   }
   const data = given.filter(({ ref }) => !isSentWithRead(codec, layout, ref) || ref.access === 'OP')
   if (data.length === 0) throw new UsageError('nothing to set: give FIELD=VALUE for a field that can be written')
   if (context.options.dryRun) return dryRun(facts, { target, image }, 'write')
   return withDevice(context, name, async (device) => {
-    const hint = indexHint(codec, layout, given)
-    const selecting = selectingImage(codec, layout, image.length, given)
+    const hint = (): string | undefined => indexHint(codec, layout, given)
+    // A read is sent what selects, and nothing of what is to be written.
+    const selectors = given.filter(({ ref }) => isSentWithRead(codec, layout, ref))
+    const selecting = put(codec, layout, new Uint8Array(image.length), selectors)
     const before =
       context.own.overwrite === true ? undefined : await accessRegister(device, target, 'read', selecting, hint)
-    const next = before === undefined ? image : merged(codec, layout, before, given)
+    const next = before === undefined ? image : put(codec, layout, before.slice(), given)
     const changes = data.map((assignment): Change => {
       const { path } = assignment.ref
       const hidden = before === undefined || assignment.ref.access === 'WO' || assignment.ref.access === 'OP'
@@ -64,20 +67,6 @@ export async function setRegister(context: Context, name: string, words: readonl
     const warnings = await readBack(device, target, { layout, selecting, data }, changes)
     return outcome(device, { target, image: next }, changes, true, warnings)
   })
-}
-
-/** A read is sent what selects, and nothing of what is to be written. */
-function selectingImage(codec: Codec, layout: string, length: number, given: readonly Assignment[]): Uint8Array {
-  return put(
-    codec,
-    layout,
-    new Uint8Array(length),
-    given.filter(({ ref }) => isSentWithRead(codec, layout, ref)),
-  )
-}
-
-function merged(codec: Codec, layout: string, read: Uint8Array, given: readonly Assignment[]): Uint8Array {
-  return put(codec, layout, read.slice(), given)
 }
 
 function put(codec: Codec, layout: string, image: Uint8Array, given: readonly Assignment[]): Uint8Array {
@@ -152,7 +141,6 @@ function outcome(
 
 async function writeRaw(context: Context, name: string, request: RegisterRequest): Promise<Result> {
   const { target, image } = request
-  if (context.options.dryRun) return dryRun(openFacts(), request, 'write')
   return withDevice(context, name, async (device) => {
     await confirm(context, device.codec, target, [])
     await accessRegister(device, target, 'write', image)

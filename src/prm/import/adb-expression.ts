@@ -1,3 +1,4 @@
+import { unaryOperators } from '../evaluate'
 import type { Expression } from '../layout'
 
 /** What the words of an expression mean. */
@@ -42,7 +43,7 @@ const levels: readonly (readonly string[])[] = [
   ['+', '-'],
   ['*', '/', '%'],
 ]
-const unary = new Set(['!', '-', '~', '+', 'POW2', 'LOG2', 'SWAP16', 'SWAP32'])
+const isUnary = (text: string): boolean => Object.hasOwn(unaryOperators, text)
 
 const token =
   /\s*(?:([$#]\(parent\)(?:\.[$#]\(parent\))*(?:\.\w+)+)|(0[xX][0-9a-fA-F]+|0[bB][01]+|\d+)|([A-Za-z_]\w*(?:\.\w+)*)|(<<|>>|<=|>=|==|!=|&&|\|\||[-!~+*/%<>&|^():']))/y
@@ -90,7 +91,7 @@ function tokenize(text: string): Token[] | string {
 
 function wordToken(word: string): Token {
   const operator = Object.hasOwn(spellings, word) ? spellings[word] : undefined
-  if (operator !== undefined || word === 'XOR' || unary.has(word)) return { kind: 'operator', text: operator ?? word }
+  if (operator !== undefined || word === 'XOR' || isUnary(word)) return { kind: 'operator', text: operator ?? word }
   return { kind: 'word', text: word }
 }
 
@@ -148,7 +149,7 @@ class ExpressionParser {
       if (this.tokens[this.at++]?.text !== ')') throw new Problem('a parenthesis is not closed')
       return inside
     }
-    if (!unary.has(here.text)) throw new Problem(`${here.text} has no operand`)
+    if (!isUnary(here.text)) throw new Problem(`${here.text} has no operand`)
     return { expression: [here.text, this.resolved(this.operand(depth + 1), undefined)], word: undefined }
   }
 

@@ -19,8 +19,8 @@ export interface AdbLayouts {
 const leafNodes: ReadonlySet<string> = new Set(['uint64', 'enum_entry'])
 
 /**
- * Makes layouts of nodes of an ADB file, and of the nodes in them. A layout that cannot stand is left out and told, and so is every layout that
- * holds one.
+ * Makes layouts of nodes of an ADB file, and of the nodes in them. A layout that cannot stand is left out and told, and so is
+ * every layout that holds one.
  * @param texts whether descriptions are kept
  */
 export function adbLayouts(document: AdbDocument, nodes: readonly string[], texts: boolean): AdbLayouts {
@@ -155,10 +155,9 @@ class LayoutMaker {
     const shape = arrayShape(attributes, size)
     if (typeof shape === 'string') return shape
     const { width, count } = shape
-    if (count !== undefined && this.document.config.single_entry_arr !== '1' && count === 1)
-      return place(offset, width, nodeBits)
     const first = place(offset, width, nodeBits)
-    if (typeof first === 'string' || count === undefined) return first
+    const isPlain = count === undefined || (count === 1 && this.document.config.single_entry_arr !== '1')
+    if (typeof first === 'string' || isPlain) return first
     if (width < 32) {
       if (this.document.config.big_endian_arr !== '1') return 'is an array of less than a dword without big_endian_arr'
       if (32 % width !== 0) return `has elements of ${width} bits, which do not fill a dword`
