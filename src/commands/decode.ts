@@ -1,7 +1,12 @@
 import { readFileSync } from 'node:fs'
 import { UsageError } from '../device/errors'
+import { emptyImage, fittedImage, registerTarget } from '../device/registers'
 import type { Catalogue } from '../prm/catalogue'
+import type { Codec } from '../prm/codec'
+import { MalformedData } from '../prm/errors'
 import { parseBytes } from '../prm/input-bytes'
+import type { Command } from '../prm/layout'
+import { imageOfRows, parseRegisterTable, type TextRow } from '../prm/register-text'
 import { fieldRows } from '../render/columns'
 import { hexView } from '../render/hex'
 import { flatten, hexString, toJson } from '../render/values'
@@ -10,9 +15,10 @@ import { openFacts } from './session'
 import type { Context, Result } from './types'
 
 export async function run({ options }: Context, [name = '', file = '-']: readonly string[]): Promise<Result> {
-  const { catalogue, codec } = openFacts()
-  const layout = layoutName(catalogue, name)
-  const { bytes, format } = parseBytes(readInput(file))
+  const facts = openFacts()
+  const { codec } = facts
+  const layout = layoutName(facts.catalogue, name)
+  const { bytes, format, unknown } = bytesFor(codec, layout, readInput(file))
   const values = codec.decode(layout, bytes, { reserved: options.reserved })
   const size = codec.sizeBytes(layout)
   const trailing = codec.ranges(layout, bytes).at(-1)?.path === '(trailing)' ? bytes.length - size : 0
@@ -21,18 +27,43 @@ export async function run({ options }: Context, [name = '', file = '-']: readonl
     text: () => fieldRows(flatten(values, enumNamer(codec, layout))),
     hex: () => hexView(bytes, codec.ranges(layout, bytes)),
     raw: () => bytes,
-    warnings: trailing > 0 ? [`${trailing} bytes follow the ${size} of ${layout}`] : [],
+    warnings: [
+      ...(trailing > 0 ? [`${trailing} bytes follow the ${size} of ${layout}`] : []),
+      ...unknown.map((row) => `line ${row.line}: ${row.name} is no field of ${layout}`),
+    ],
+    partial: unknown.length > 0,
   }
 }
 
-/** A layout, or the inbox or outbox of a command: QUERY_QP.in, QUERY_QP.out. */
+/** A layout; a register; or the inbox or outbox of a command: QUERY_QP.in, QUERY_QP.out. */
 function layoutName(catalogue: Catalogue, name: string): string {
+  if (catalogue.findLayout(name) !== undefined) return name
   const match = /^(.+)\.(in|out)$/.exec(name)
-  if (match?.[1] === undefined || catalogue.findLayout(name) !== undefined) return catalogue.layout(name).name
-  const command = catalogue.command(match[1])
-  const layout = match[2] === 'in' ? command.inbox : command.outbox
-  if (layout === undefined) throw new UsageError(`${command.name} has no known ${match[2]}box layout`)
+  if (match?.[1] !== undefined) return mailboxLayout(catalogue.command(match[1]), match[2])
+  if (catalogue.findRegister(name) === undefined) return catalogue.layout(name).name
+  return registerTarget(catalogue, name).layout
+}
+
+function mailboxLayout({ name, inbox, outbox }: Command, which: string | undefined): string {
+  const layout = which === 'in' ? inbox : outbox
+  if (layout === undefined) throw new UsageError(`${name} has no known ${which}box layout`)
   return layout
+}
+
+interface Input {
+  readonly bytes: Uint8Array
+  readonly format: string
+  /** Rows of a register's table that have no place in the layout. */
+  readonly unknown: readonly TextRow[]
+}
+
+/** @throws MalformedData */
+function bytesFor(codec: Codec, layout: string, input: Uint8Array): Input {
+  const rows = parseRegisterTable(input)
+  if (rows === undefined) return { ...parseBytes(input), unknown: [] }
+  const { image, unknown } = imageOfRows(codec, layout, rows, emptyImage(codec, layout))
+  if (unknown.length === rows.length) throw new MalformedData('input', `has no field of ${layout}`)
+  return { bytes: fittedImage(codec, layout, image), format: 'register', unknown }
 }
 
 function readInput(file: string): Uint8Array {

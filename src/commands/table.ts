@@ -113,9 +113,13 @@ export const commandTable: readonly CommandEntry[] = [
     arguments: 'LAYOUT [FILE]',
     summary: 'decode bytes offline',
     description:
-      'Decodes bytes from a file or stdin with a layout of the catalogue; "OPCODE in" and "OPCODE out" name layouts too, as QUERY_QP.in. Takes raw bytes, hex text, hexdump, xxd, the dumps of other tools and kernel logs.',
+      'Decodes what a file or stdin holds with a layout of the catalogue, a register (PAOS) or the inbox or outbox of a command (QUERY_QP.in, QUERY_QP.out). Takes raw bytes, hex text, hexdump, xxd, the hex dumps of mlx5ctl, kernel logs, and the tables of mstreg, mlxreg and reg get.',
     options: [],
-    examples: ['mlx5ctl decode query_issi_out dump.bin', 'xxd -p out.bin | mlx5ctl decode QUERY_ISSI.out -j'],
+    examples: [
+      'mlx5ctl decode query_issi_out dump.bin',
+      'xxd -p out.bin | mlx5ctl decode QUERY_ISSI.out -j',
+      'mstreg -d 03:00.0 --reg_name PAOS --get -i local_port=1 | mlx5ctl decode PAOS -j',
+    ],
     abilities: ['raw', 'hex', 'reserved'],
     takes: [1, 2],
     load: () => import('./decode'),

@@ -261,7 +261,7 @@ async function readMask(
 }
 
 /** @throws NameError; Unsupported for a register whose layout nobody knows */
-export function registerTarget(catalogue: Catalogue, name: string): RegisterTarget & { readonly name: string } {
+export function registerTarget(catalogue: Catalogue, name: string): Required<RegisterTarget> {
   const { id, layout, name: own } = catalogue.register(name)
   if (layout === undefined)
     throw new Unsupported(`${own} has no known layout`, `read its bytes: --id 0x${id.toString(16)} --length BYTES`)

@@ -109,8 +109,8 @@ export class Catalogue {
     return this.find('registers', nameOrId) ?? this.unknown('registers', nameOrId)
   }
 
-  findRegister(id: number): Register | undefined {
-    return this.byNumber('registers', id)
+  findRegister(nameOrId: string | number): Register | undefined {
+    return this.find('registers', nameOrId)
   }
 
   /** By id. */

@@ -139,10 +139,10 @@ export class Codec {
    * Every leaf in the order of the bits, reserved ones included. Outside unions each bit of the layout occurs once; what
    * lies behind the layout is one last range named "(trailing)".
    */
-  ranges(layout: string | Layout, bytes: Uint8Array): FieldRange[] {
+  ranges(layout: string | Layout, bytes: Uint8Array, options: Pick<DecodeOptions, 'alternatives'> = {}): FieldRange[] {
     const plan = this.planner.plan(layout)
     const found: FieldRange[] = []
-    const reader = new Reader(bytes, plan, { partial: true })
+    const reader = new Reader(bytes, plan, { ...options, partial: true })
     reader.leaves((member, offset, path, around) => {
       const value = readLeaf(bytes, offset, member.width)
       const name = this.enumName(member.enum, value)

@@ -3,7 +3,7 @@ import { MalformedData } from './errors'
 export interface InputBytes {
   readonly bytes: Uint8Array
   /** What the input was taken for. */
-  readonly format: 'raw' | 'hex' | 'hexdump' | 'kernel' | 'dwords'
+  readonly format: 'raw' | 'hex' | 'hexdump' | 'kernel' | 'dwords' | 'mstreg'
 }
 
 /** Longest input taken, in bytes of text or data. */
@@ -23,7 +23,7 @@ export function parseBytes(input: Uint8Array): InputBytes {
     .filter(({ text }) => text !== '')
   const [first] = numbered
   if (first === undefined) return { bytes: new Uint8Array(0), format: 'hex' }
-  const reader = readers.find(({ looks }) => looks.test(first.text)) ?? plainHex
+  const reader = readers.find((one) => isOf(one, numbered)) ?? plainHex
   return { bytes: collect(numbered, reader), format: reader.format }
 }
 
@@ -35,6 +35,8 @@ interface Line {
 interface LineReader {
   readonly format: InputBytes['format']
   readonly looks: RegExp
+  /** Lines without data that may stand around. */
+  readonly around?: RegExp
   /** The hex digits of a line in the order of the bytes, and the byte offset it claims; undefined when it does not fit. */
   read(text: string): { readonly digits: string; readonly offset?: number } | undefined
 }
@@ -43,10 +45,21 @@ interface LineReader {
 const kernel: LineReader = {
   format: 'kernel',
   looks: /(?:^|[:\s])[0-9a-f]{3,8}: (?:[0-9a-f]{8}(?: |$)){1,4}/i,
+  around: /mlx5|dump|cmd\[/i,
   read: (text) => {
     const match = /(?:^|[:\s])([0-9a-f]{3,8}): ((?:[0-9a-f]{8} ?){1,4})(?:\s{2,}.*)?$/i.exec(text)
-    if (match === null) return /mlx5|dump|cmd\[/i.test(text) ? { digits: '' } : undefined
-    return { digits: strip(match[2] ?? ''), offset: Number.parseInt(match[1] ?? '', 16) }
+    return match === null ? undefined : { digits: strip(match[2] ?? ''), offset: Number.parseInt(match[1] ?? '', 16) }
+  },
+}
+
+/** What mstreg and `reg get` print of a register without a layout: "0x00000004 | 0x00022000". */
+const addressed: LineReader = {
+  format: 'mstreg',
+  looks: /^0x[0-9a-f]{8}\s*\|\s*0x[0-9a-f]{8}$/i,
+  around: /access register|^Address\s*\||^=+$|do you want to continue/i,
+  read: (text) => {
+    const [, offset = '', digits] = /^0x([0-9a-f]{8})\s*\|\s*0x([0-9a-f]{8})$/i.exec(text) ?? []
+    return digits === undefined ? undefined : { digits, offset: Number.parseInt(offset, 16) }
   },
 }
 
@@ -87,13 +100,20 @@ const plainHex: LineReader = {
   },
 }
 
-const readers: readonly LineReader[] = [dwords, kernel, dump]
+const readers: readonly LineReader[] = [dwords, kernel, addressed, dump]
+
+/** By its first line with data. */
+function isOf({ looks, around }: LineReader, lines: readonly Line[]): boolean {
+  const first = lines.find(({ text }) => looks.test(text) || around?.test(text) !== true)
+  return first !== undefined && looks.test(first.text)
+}
 
 function collect(lines: readonly Line[], reader: LineReader): Uint8Array {
   const digits: string[] = []
   let length = 0
   for (const { text, line } of lines) {
     const read = reader.read(text)
+    if (read === undefined && reader.around?.test(text) === true) continue
     if (read === undefined)
       throw new MalformedData(`line ${line}`, `is no line of ${described[reader.format]}: ${text.slice(0, 60)}`)
     if (read.offset !== undefined && read.offset !== length)
@@ -112,6 +132,7 @@ const described: Readonly<Record<InputBytes['format'], string>> = {
   hex: 'hex digits',
   hexdump: 'a hex dump',
   kernel: 'a kernel dump',
+  mstreg: 'a register by addresses',
   dwords: '32-bit values',
 }
 

@@ -56,7 +56,9 @@ export class Reader {
     found: LeafVisitor,
   ): void {
     const scope = inner(outer, plan, base)
-    for (const member of presentMembers(plan, around.at(-1), scope, this.bytes)) {
+    const there =
+      this.options.alternatives === true ? plan.members : presentMembers(plan, around.at(-1), scope, this.bytes)
+    for (const member of there) {
       const start = base + member.offset
       const count = member.count === undefined ? 1 : this.elements(member, start, path, scope)
       for (let index = 0; index < count; index++) {

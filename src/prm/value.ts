@@ -13,4 +13,6 @@ export interface DecodeOptions {
   readonly reserved?: boolean
   /** Decode what is whole of bytes that end early, instead of refusing them. */
   readonly partial?: boolean
+  /** Walk all members of unions and all members with conditions, whatever the bytes say of them. */
+  readonly alternatives?: boolean
 }

@@ -43,14 +43,3 @@ function hexValue(value: RegisterRow['value'], bits: number): string {
   if (value instanceof Uint8Array) return `0x${Buffer.from(value).toString('hex')}`
   return `0x${value.toString(16).padStart(bits > 32 ? 16 : 8, '0')}`
 }
-
-/**
- * The short name of a leaf, as mstreg prints it: the last part of the path, with the indices of arrays of structures behind it:
- * app_prio[0].protocol_id is protocol_id_0.
- */
-export function shortName(path: string): string {
-  const parts = path.split('.')
-  const leaf = parts.at(-1) ?? path
-  const indices = parts.slice(0, -1).flatMap((part) => /\[(\d+)\]$/.exec(part)?.[1] ?? [])
-  return [leaf, ...indices].join('_')
-}

@@ -2,10 +2,12 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { openCatalogue, type Catalogue } from '../../src/prm/catalogue'
+import { emptyImage } from '../../src/device/registers'
 import { Codec, type FieldRange } from '../../src/prm/codec'
 import { describeLayout } from '../../src/prm/describe'
 import { importForUser } from '../../src/prm/import/user-catalogue'
 import type { Register } from '../../src/prm/layout'
+import { imageOfRows, parseRegisterTable } from '../../src/prm/register-text'
 import { describeUnless } from '../support/oracle'
 import { parseEnvelope } from '../support/schema'
 import { runInProcess } from '../support/program'
@@ -88,6 +90,8 @@ interface Comparison {
   readonly theirsOnly: string[]
   readonly mismatches: string[]
   readonly leftOut: string[]
+  /** Fields that `decode` does not get back out of what mstreg printed. */
+  readonly unreadable: string[]
 }
 
 async function ourLeaves(codec: Codec, { register, index }: Case, stateFile: string): Promise<FieldRange[]> {
@@ -151,6 +155,7 @@ function knownDifference(catalogue: Catalogue, { register }: Case, leaf: FieldRa
 /** Counts what agrees, and collects what does not. */
 function compare(
   found: Comparison,
+  codec: Codec,
   catalogue: Catalogue,
   one: Case,
   leaves: readonly FieldRange[],
@@ -166,6 +171,7 @@ function compare(
   if (one.index.length === 0) found.registers++
   const values = new Map<string, number[]>()
   for (const [name, value] of theirs) values.set(name, [...(values.get(name) ?? []), value])
+  found.unreadable.push(...unreadable(codec, catalogue, one, leaves, output))
   const own = new Set<string>()
   for (const leaf of leaves)
     for (const [name, value] of asTheirs(leaf, fullPath)) {
@@ -180,6 +186,27 @@ function compare(
         )
     }
   for (const name of values.keys()) if (!own.has(name)) found.theirsOnly.push(`${title}: ${name}`)
+}
+
+/** The text of mstreg, decoded as `decode` does, has the value of every field that it shows. */
+function unreadable(
+  codec: Codec,
+  catalogue: Catalogue,
+  one: Case,
+  leaves: readonly FieldRange[],
+  output: string,
+): string[] {
+  const layout = one.register.layout ?? ''
+  const rows = parseRegisterTable(Buffer.from(output, 'latin1')) ?? []
+  const { image } = imageOfRows(codec, layout, rows, emptyImage(codec, layout))
+  const again = new Map(codec.ranges(layout, image).map(({ path: where, value }) => [where, value]))
+  return leaves
+    .filter((leaf) => knownDifference(catalogue, one, leaf) === undefined)
+    .filter(({ path: where, value }) => BigInt(again.get(where)?.toString() ?? -1) !== BigInt(value.toString()))
+    .map(
+      ({ path: where, value }) =>
+        `${one.register.name}: ${where} is ${String(value)}, read back as ${String(again.get(where))}`,
+    )
 }
 
 const hex = (value: number): string => `0x${value.toString(16)}`
@@ -206,9 +233,17 @@ async function compareAll(
   codec: Codec,
   { cases, state, outputs, fullPath }: Run,
 ): Promise<Comparison> {
-  const found: Comparison = { registers: 0, fields: 0, known: new Map(), theirsOnly: [], mismatches: [], leftOut: [] }
+  const found: Comparison = {
+    registers: 0,
+    fields: 0,
+    known: new Map(),
+    theirsOnly: [],
+    mismatches: [],
+    leftOut: [],
+    unreadable: [],
+  }
   for (const [position, one] of cases.entries())
-    compare(found, catalogue, one, await ourLeaves(codec, one, state), outputs[position] ?? '', fullPath)
+    compare(found, codec, catalogue, one, await ourLeaves(codec, one, state), outputs[position] ?? '', fullPath)
   return found
 }
 
@@ -233,6 +268,7 @@ describeUnless(sid.missing, 'mstreg 4.33 over fwctl, the built-in catalogue', ()
     const found = await compareAll(catalogue, codec, { cases, state, outputs, fullPath: true })
     tell('mstreg 4.33', found)
     expect(found.mismatches).toEqual([])
+    expect(found.unreadable).toEqual([])
     expect(found.leftOut).toEqual([])
     // It prints element 0 of an array even when its counter is 0.
     expect(found.theirsOnly.filter((row) => !/: \w+\[0\]/.test(row))).toEqual([])
@@ -279,6 +315,7 @@ describeUnless(bookworm.missing, 'mstreg 4.21 over PCI, its own register file im
     const found = await compareAll(catalogue, codec, { cases, state, outputs, fullPath: false })
     tell('mstreg 4.21', found)
     expect(found.mismatches).toEqual([])
+    expect(found.unreadable).toEqual([])
     expect(found.registers + found.leftOut.length).toBe(192)
     expect(found.leftOut.map((line) => line.split(':')[0])).toEqual(expectedLeftOut)
     expect(found.fields).toBeGreaterThan(1500)

@@ -33,9 +33,15 @@ test('the kernel, with its prefix and the lines around', () => {
 [   12.345679] mlx5_core 0000:03:00.0: 00000000: 01000000 00000001 00000000 00000000
 [   12.345680] mlx5_core 0000:03:00.0: 00000010: deadbeef 00000002
 [   12.345681] mlx5_core 0000:03:00.0: cmd[0]: end dump\n`
-  const parsed = parseBytes(Buffer.from(log.split('\n').slice(1).join('\n')))
+  const parsed = parseBytes(Buffer.from(log))
   expect(parsed.format).toBe('kernel')
   expect(Buffer.from(parsed.bytes).toString('hex')).toBe('01000000000000010000000000000000deadbeef00000002')
+})
+
+test('a register without a layout, as mstreg prints it', () => {
+  const text = `Sending access register...\n\nAddress    | Data\n${'='.repeat(23)}\n0x00000000 | 0x00010203\n0x00000004 | 0x04050607\n${'='.repeat(23)}\n`
+  const parsed = parseBytes(Buffer.from(text))
+  expect([Buffer.from(parsed.bytes).toString('hex'), parsed.format]).toEqual(['0001020304050607', 'mstreg'])
 })
 
 test('0x%08x values are big-endian dwords', () => {

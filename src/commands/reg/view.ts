@@ -1,7 +1,8 @@
 import type { RegisterReading, RegisterTarget } from '../../device/registers'
 import type { Codec, FieldRange } from '../../prm/codec'
+import { shortName } from '../../prm/register-text'
 import { hexView } from '../../render/hex'
-import { dwordTable, registerTable, shortName, type RegisterRow } from '../../render/register-table'
+import { dwordTable, registerTable, type RegisterRow } from '../../render/register-table'
 import { hexString, toJson } from '../../render/values'
 
 /** What JSON says of a register that was read. */
