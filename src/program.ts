@@ -15,6 +15,7 @@ export { commandTable, globalOptions }
 
 export const version = process.env.MLX5CTL_VERSION ?? '0.0.0'
 
+const EXIT_INTERRUPTED = 130
 /** Exit codes by the kind of an error. */
 const exitCodes: Readonly<Record<string, number>> = {
   internal: 1,
@@ -27,10 +28,11 @@ const exitCodes: Readonly<Record<string, number>> = {
   malformed: 7,
   partial: 8,
   unsupported: 9,
-  interrupted: 130,
+  interrupted: EXIT_INTERRUPTED,
 }
 const EXIT_PARTIAL = 8
-const EXIT_SIGTERM = 143
+/** Signals that end a command between two steps, once all that it holds was given back; and the exit codes. */
+const stopSignals: Readonly<Record<string, number>> = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 }
 const EXIT_PIPE = 141
 
 /** Device number of /dev/null. */
@@ -84,8 +86,7 @@ export async function runProgram(words: readonly string[], streams: Streams): Pr
   const program = createProgram(streams, commandsFor(ordered), (entry, args, own, options) => {
     called = { entry, args, own, options }
   })
-  process.on('SIGINT', stop)
-  process.on('SIGTERM', stop)
+  for (const signal of Object.keys(stopSignals)) process.on(signal, stop)
   try {
     program.parse(ordered, { from: 'user' })
     if (called === undefined) throw new UsageError('no command was given; mlx5ctl --help lists them')
@@ -98,8 +99,7 @@ export async function runProgram(words: readonly string[], streams: Streams): Pr
       streams,
     )
   } finally {
-    process.removeListener('SIGINT', stop)
-    process.removeListener('SIGTERM', stop)
+    for (const signal of Object.keys(stopSignals)) process.removeListener(signal, stop)
   }
 }
 
@@ -314,7 +314,7 @@ async function fail(error: unknown, { format: how, called, verbose }: Failure, s
     )
     if (verbose && error instanceof Error) streams.stderr(`${error.stack ?? ''}\n`)
   }
-  if (error instanceof Interrupted && error.signal === 'SIGTERM') return EXIT_SIGTERM
+  if (error instanceof Interrupted) return stopSignals[error.signal] ?? EXIT_INTERRUPTED
   return exitCodes[described.kind] ?? 1
 }
 

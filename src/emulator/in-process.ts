@@ -12,6 +12,7 @@ import {
 import { Faults } from './faults'
 import { Firmware } from './firmware/firmware'
 import type { HostMemory } from './firmware/objects'
+import { runCommand } from './machine'
 import { loadProfile } from './profile'
 import { keepState } from './state'
 
@@ -42,8 +43,8 @@ class EmulatedTransport implements Transport {
   private nextAddress = 0x7f00_0000_0000n
 
   constructor(
-    private readonly firmware: Firmware,
-    private readonly faults: Faults,
+    readonly firmware: Firmware,
+    readonly faults: Faults,
     private readonly finish: () => void,
   ) {
     const { name, identity } = firmware.profile
@@ -74,16 +75,10 @@ class EmulatedTransport implements Transport {
       if (inbox.length > LIMIT || outboxLength > LIMIT)
         throw emulatedError('EMSGSIZE', 'the mailbox is longer than 2 MiB')
       if (this.faults.eperm) throw emulatedError('EPERM', 'a fault that was asked for')
-      const { delay, errno, status, short } = this.faults.next()
-      if (delay !== undefined) await new Promise((resolve) => setTimeout(resolve, delay))
+      const { outbox, errno } = await runCommand(this, this.uid, inbox.slice(), outboxLength)
       if (this.faults.unplugged) throw emulatedError('ENODEV', 'the device is gone (a fault that was asked for)')
       if (errno !== undefined) throw emulatedError(errno, 'a fault that was asked for')
-      const own = inbox.slice()
-      own[2] = this.uid >>> 8
-      own[3] = this.uid & 0xff
-      const outbox = this.firmware.execute(own, outboxLength)
-      if (status !== undefined) outbox.fill(0).set([status, 0, 0, 0, 0, 0xfa, 0x17, 0x01])
-      return short === true ? outbox.fill(0, HEADER) : outbox
+      return outbox
     })
   }
 

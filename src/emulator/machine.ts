@@ -33,18 +33,18 @@ export const opcodeOf = (inbox: Uint8Array): number => ((inbox[0] ?? 0) << 8) | 
 
 /** Runs a command with the machine's faults; the uid in the inbox is overwritten, as both drivers do. */
 export async function runCommand(
-  machine: Machine,
+  { firmware, faults }: Pick<Machine, 'firmware' | 'faults'>,
   uid: number,
   inbox: Uint8Array,
   outboxLength: number,
 ): Promise<{ outbox: Uint8Array; errno?: string }> {
-  const { delay, errno, status, short } = machine.faults.next()
+  const { delay, errno, status, short } = faults.next()
   if (delay !== undefined) await new Promise((resolve) => setTimeout(resolve, delay))
-  if (machine.faults.unplugged) return { outbox: inbox, errno: 'ENODEV' }
+  if (faults.unplugged) return { outbox: inbox, errno: 'ENODEV' }
   if (errno !== undefined) return { outbox: inbox, errno }
   inbox[2] = uid >>> 8
   inbox[3] = uid & 0xff
-  const outbox = machine.firmware.execute(inbox, outboxLength)
+  const outbox = firmware.execute(inbox, outboxLength)
   if (status !== undefined) outbox.fill(0).set([status, 0, 0, 0, 0, 0xfa, 0x17, 0x01])
   return { outbox: short === true ? outbox.fill(0, 16) : outbox }
 }

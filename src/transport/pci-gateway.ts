@@ -19,6 +19,9 @@ const STATUS = 29
 const FLAG = 0x80000000
 const ADDRESS_MASK = 0x3fffffff
 
+/** What the bus gives for a device that is gone. */
+const GONE = 0xffffffff
+
 /** Tries to take the semaphore, a millisecond apart; and polls of the flag, each one access to config space. */
 const LOCK_TRIES = 2048
 const FLAG_POLLS = 2048
@@ -66,6 +69,7 @@ export class PciGateway {
     let holder = 0
     for (let attempt = 0; attempt < LOCK_TRIES; attempt++) {
       holder = this.get(register.SEMAPHORE)
+      if (holder === GONE) throw accessError({ code: 'ENODEV' }, this.node, this.sysfs)
       if (holder === 0 && this.take()) return this.run(work)
       await sleep(1)
     }

@@ -28,6 +28,7 @@ export class ConfigSpace {
   read(offset: number, length: number, privileged: boolean): Uint8Array {
     const end = Math.min(offset + length, privileged ? SIZE : PUBLIC_SIZE)
     if (offset >= end) return new Uint8Array(0)
+    if (this.machine.faults.unplugged) return new Uint8Array(end - offset).fill(0xff)
     const result = Buffer.from(this.bytes.subarray(offset, end))
     const register = this.gatewayRegister(offset, length)
     if (register !== undefined && privileged) result.writeUInt32LE(this.gateway.read(register))

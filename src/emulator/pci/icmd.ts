@@ -1,3 +1,5 @@
+import { Errno } from '../caller'
+import type { Fault } from '../faults'
 import { Refusal, syndrome } from '../firmware/refusal'
 import { registerName, type Machine } from '../machine'
 import type { AddressSpace } from './gateway'
@@ -51,13 +53,29 @@ export class IcmdMailbox implements AddressSpace {
     if (at >= 0 && at + 4 <= SIZE) this.mailbox.writeUInt32BE(value >>> 0, at)
     if (address !== CONTROL) return
     this.control = value >>> 0
-    if ((value & BUSY) !== 0) this.execute(value >>> 16)
+    if ((value & BUSY) !== 0) this.start(value >>> 16)
   }
 
-  private execute(opcode: number): void {
-    if (this.owner === 0) this.machine.log('icmd-without-semaphore', { opcode })
+  /** It stays busy for as long as a fault delays it. */
+  private start(opcode: number): void {
+    const { faults, log } = this.machine
+    if (this.owner === 0) log('icmd-without-semaphore', { opcode })
+    const { delay, errno, ...fault } = faults.next()
+    if (faults.unplugged) throw new Errno('ENODEV')
+    if (errno !== undefined) throw new Errno(errno)
+    if (delay === undefined) {
+      this.execute(opcode, fault)
+      return
+    }
+    log('delayed', { driver: 'pci', milliseconds: delay })
+    setTimeout(() => this.execute(opcode, fault), delay)
+  }
+
+  private execute(opcode: number, fault: Fault): void {
     this.syndrome = 0
     const status = this.run(opcode)
+    if (fault.short === true) this.mailbox.fill(0, HEADERS)
+    if (fault.status !== undefined) this.mailbox.writeUInt8(fault.status & 0x7f, 2)
     this.control = ((opcode << 16) | (status << 8)) >>> 0
   }
 
