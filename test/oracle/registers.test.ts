@@ -11,6 +11,7 @@ import { imageOfRows, parseRegisterTable } from '../../src/prm/register-text'
 import { describeUnless } from '../support/oracle'
 import { parseEnvelope } from '../support/schema'
 import { runInProcess } from '../support/program'
+import { Random, seed } from '../support/random'
 import { Mstflint, rowsOf } from './mstflint'
 
 /**
@@ -18,7 +19,6 @@ import { Mstflint, rowsOf } from './mstflint'
  * print is the one that mstreg prints.
  */
 
-const seed = Number(process.env.MLX5CTL_SEED ?? Date.now() % 1_000_000)
 let folder: string
 const before = process.env.XDG_DATA_HOME
 beforeAll(() => {
@@ -30,18 +30,6 @@ afterAll(() => {
   if (before === undefined) delete process.env.XDG_DATA_HOME
   else process.env.XDG_DATA_HOME = before
 })
-
-/** A generator of bytes that a seed repeats (mulberry32). */
-function randomBytes(start: number): (length: number) => Buffer {
-  let state = start >>> 0
-  const next = (): number => {
-    state = (state + 0x6d2b79f5) >>> 0
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
-    return (mixed ^ (mixed >>> 14)) >>> 24
-  }
-  return (length) => Buffer.from(Array.from({ length }, next))
-}
 
 const MGIR = 0x9020
 const BLUEFIELD3 = 0x21c
@@ -71,9 +59,9 @@ function writeState(
   registers: readonly Register[],
   known: (id: number) => string | undefined,
 ): void {
-  const bytes = randomBytes(seed)
+  const random = new Random(seed)
   const state = registers.map(({ id }): [string, string] => {
-    const image = bytes(812)
+    const image = random.bytes(812)
     // mstreg asks MGIR for the id of the chip before anything else.
     if (id === MGIR) image.writeUInt32BE(BLUEFIELD3, 8)
     return [`${known(id) ?? `0x${id.toString(16)}`}/*`, image.toString('hex')]
