@@ -42,8 +42,7 @@ export function listDevices({ devRoot = '/dev', sysfsRoot = '/sys' }: Roots = {}
   const draft = (key: string): Draft => {
     const known = found.get(key)
     if (known !== undefined) return known
-    const pci = BDF.test(key) ? key : undefined
-    const fresh: Draft = { pci, sf: SF.test(key) ? key : undefined, auxiliary: undefined, doors: [] }
+    const fresh: Draft = { ...keys(key), auxiliary: undefined, doors: [] }
     found.set(key, fresh)
     return fresh
   }
@@ -61,7 +60,21 @@ export function listDevices({ devRoot = '/dev', sysfsRoot = '/sys' }: Roots = {}
     if (parent !== undefined && BDF.test(parent) && !sysfs.isMlx5(parent)) continue
     draft(parent ?? name).doors.push({ transport: 'fwctl', node: path.join(devRoot, 'fwctl', name) })
   }
-  return [...found.values()].map((entry) => finish(entry, sysfs)).sort(byAddress)
+  return [...found.values()].map((each) => ({ ...finish(each, sysfs), ...told(each, sysfs) })).sort(byAddress)
+}
+
+/** The function behind a driver's node, without a look at any other: hosts have hundreds of them. */
+export function deviceBehind(door: Door, { sysfsRoot = '/sys' }: Roots = {}): DeviceEntry {
+  const sysfs = new Sysfs(sysfsRoot)
+  const name = path.basename(door.node)
+  const auxiliary = door.transport === 'mlx5ctl' ? name.replace(/^mlx5ctl-/, '') : undefined
+  const parent = auxiliary === undefined ? sysfs.deviceOf(`class/fwctl/${name}`) : sysfs.parentOfAuxiliary(auxiliary)
+  return finish({ ...keys(parent ?? name), auxiliary, doors: [door] }, sysfs)
+}
+
+/** What the name of a device says that it is. */
+function keys(name: string): Pick<Draft, 'pci' | 'sf'> {
+  return { pci: BDF.test(name) ? name : undefined, sf: SF.test(name) ? name : undefined }
 }
 
 /** Whether there is a function of this vendor at a PCI address, with whatever driver or none. */
@@ -76,18 +89,17 @@ interface Draft {
   readonly doors: Door[]
 }
 
+/** An SF is an auxiliary device, with the same folders in it. */
+function folderOf({ pci, sf }: Pick<Draft, 'pci' | 'sf'>): string | undefined {
+  return pci !== undefined ? `bus/pci/devices/${pci}` : sf === undefined ? undefined : `bus/auxiliary/devices/${sf}`
+}
+
 function finish({ pci, sf, auxiliary, doors }: Draft, sysfs: Sysfs): DeviceEntry {
-  // An SF is an auxiliary device, with the same folders in it.
-  const folder =
-    pci !== undefined ? `bus/pci/devices/${pci}` : sf === undefined ? undefined : `bus/auxiliary/devices/${sf}`
+  const folder = folderOf({ pci, sf })
   const vendorId = folder === undefined ? undefined : sysfs.number(`${folder}/vendor`)
   const deviceId = folder === undefined ? undefined : sysfs.number(`${folder}/device`)
   const driver = folder === undefined ? undefined : sysfs.linkName(`${folder}/driver`)
   const rdma = folder === undefined ? [] : sysfs.list(`${folder}/infiniband`).sort(byNumber)
-  const told = (name: string): string | undefined =>
-    folder === undefined || rdma[0] === undefined ? undefined : sysfs.text(`${folder}/infiniband/${rdma[0]}/${name}`)
-  const firmware = told('fw_ver')
-  const psid = told('board_id')
   return {
     ...(pci === undefined ? {} : { pci }),
     ...(auxiliary === undefined ? {} : { auxiliary }),
@@ -96,10 +108,18 @@ function finish({ pci, sf, auxiliary, doors }: Draft, sysfs: Sysfs): DeviceEntry
     ...(vendorId === undefined ? {} : { vendorId }),
     ...(deviceId === undefined ? {} : { deviceId }),
     ...(driver === undefined ? {} : { driver }),
-    ...(firmware === undefined ? {} : { firmware }),
-    ...(psid === undefined ? {} : { psid }),
     doors: pci === undefined ? doors : [...doors, { transport: 'pci', node: pci }],
   }
+}
+
+/** What the first RDMA device of a function tells. */
+function told(device: Draft, sysfs: Sysfs): Pick<DeviceEntry, 'firmware' | 'psid'> {
+  const folder = `${folderOf(device)}/infiniband`
+  const [rdma] = sysfs.list(folder).sort(byNumber)
+  if (rdma === undefined) return {}
+  const firmware = sysfs.text(`${folder}/${rdma}/fw_ver`)
+  const psid = sysfs.text(`${folder}/${rdma}/board_id`)
+  return { ...(firmware === undefined ? {} : { firmware }), ...(psid === undefined ? {} : { psid }) }
 }
 
 function fwctlNames(devRoot: string, sysfs: Sysfs): string[] {

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import path from 'node:path'
 import { type DeviceIdentity, OpenError, type Transport, type TransportKind } from './contract'
-import { type DeviceEntry, type Door, isPciFunction, listDevices, type Roots } from './discover'
+import { deviceBehind, type DeviceEntry, type Door, isPciFunction, listDevices, type Roots } from './discover'
 
 export { listDevices }
 
@@ -40,11 +40,10 @@ async function openNamed(name: string, options: OpenOptions): Promise<Transport>
     const { openReplay } = await import('./recording')
     return openReplay(rest)
   }
-  const entries = listDevices(options)
-  const { entry, doors } = findDoors(name, entries, options)
+  const { entry, doors } = findDoors(name, options)
   const wanted = options.transport === undefined ? doors : doors.filter((door) => door.transport === options.transport)
   const [door] = wanted
-  if (door === undefined) throw notFound(name, entries, options)
+  if (door === undefined) throw notFound(name, listDevices(options), options)
   return openDoor(door, identity(door, entry), options)
 }
 
@@ -65,14 +64,11 @@ interface Found {
   readonly doors: readonly Door[]
 }
 
-function findDoors(name: string, entries: readonly DeviceEntry[], options: OpenOptions): Found {
-  const nodes = nodeCandidates(name, options.devRoot ?? '/dev')
-  for (const node of nodes) {
-    const entry = entries.find((candidate) => candidate.doors.some((door) => door.node === node.node))
-    if (entry !== undefined || existsSync(node.node)) return { entry, doors: [node] }
-  }
+function findDoors(name: string, options: OpenOptions): Found {
+  const node = nodeCandidates(name, options.devRoot ?? '/dev').find((candidate) => existsSync(candidate.node))
+  if (node !== undefined) return { entry: deviceBehind(node, options), doors: [node] }
   const lower = name.toLowerCase()
-  const entry = entries.find(
+  const entry = listDevices(options).find(
     ({ pci, rdma, net }) => pci === lower || pci === `0000:${lower}` || rdma.includes(name) || net.includes(name),
   )
   if (entry !== undefined) return { entry, doors: entry.doors }
