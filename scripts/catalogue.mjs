@@ -46,13 +46,26 @@ for (const [name, text] of differing) writeFileSync(path.join(folder, name), tex
 console.log(`catalogue: ${Object.keys(made).length} files made, ${differing.length} changed`)
 
 async function generate() {
-  const { importHeaders, importAdb, reconcile, applySupplement, entryKinds, writeLine, report } = await importer()
+  const {
+    importHeaders,
+    importAdb,
+    importDumpTable,
+    dumpTableIds,
+    reconcile,
+    applySupplement,
+    entryKinds,
+    writeLine,
+    report,
+  } = await importer()
   const imported = importHeaders(files)
   const supplement = readFileSync(path.join(folder, 'supplement.jsonl'), 'utf8')
   const kernel = applySupplement(imported.entries, supplement, 'catalogue/supplement.jsonl')
   const adb = importAdb(adbText, 'register_access_table.adb')
   const registers = reconcile(kernel, adb.entries)
-  const { entries } = registers
+  const dumps = Object.keys(dumpTableIds).map((name) =>
+    importDumpTable(readFileSync(tableFile(name), 'utf8'), `${name}.csv`, name),
+  )
+  const entries = { ...registers.entries, dumps }
   const texts = Object.fromEntries(
     entryKinds.map((kind) => [`${kind}.jsonl`, entries[kind].map((entry) => `${writeLine[kind](entry)}\n`).join('')]),
   )
@@ -61,6 +74,7 @@ async function generate() {
     sources: [
       { name: 'Linux mlx5 headers', version: sources.package },
       { name: 'mstflint access registers (HCA)', version: adb.version },
+      { name: 'mstflint dump tables', version: hash(JSON.stringify(dumps)).slice(0, 12) },
       { name: 'supplement', version: hash(supplement).slice(0, 12) },
     ],
   }
@@ -88,6 +102,11 @@ async function importer() {
   } finally {
     rmSync(directory, { recursive: true, force: true })
   }
+}
+
+/** Beside the register file: usr/share/mstflint. */
+function tableFile(name) {
+  return path.join(root, '.sources/mstflint-sid/usr/share/mstflint', `${name}.csv`)
 }
 
 function newestSource() {

@@ -69,6 +69,12 @@ export interface Profile {
   readonly module?: ModuleProfile
   /** Texts of MQIS by info_type: 1 the name, 2 the description, ... */
   readonly texts?: Readonly<Record<string, string>>
+  /** What CR space has beside the dump table of its chip: [byte address, dwords]. */
+  readonly crSpace?: {
+    readonly besideTable?: readonly (readonly [address: number, dwords: number])[]
+    /** Blocks that firmware itself adds to a dump, each in the chain that begins at 0x18. */
+    readonly chain?: readonly (readonly [address: number, dwords: number])[]
+  }
   /** Fields of its VPD, by keyword: PN, SN, ... and ID for the product name. */
   readonly vpd: Readonly<Record<string, string>>
 }

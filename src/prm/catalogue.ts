@@ -3,7 +3,16 @@ import { homedir } from 'node:os'
 import path from 'node:path'
 import type { Entries, EntryKind } from './entries'
 import { NameError } from './errors'
-import type { CapabilityType, Command, CommandStatus, Enumeration, GeneralObject, Layout, Register } from './layout'
+import type {
+  CapabilityType,
+  Command,
+  CommandStatus,
+  DumpTable,
+  Enumeration,
+  GeneralObject,
+  Layout,
+  Register,
+} from './layout'
 import { nearest } from './nearest'
 import { openPackedFile, type CatalogueFile, type PackedFile } from './packed-file'
 import { parseInteger } from './value-text'
@@ -24,6 +33,7 @@ const nouns: { readonly [K in EntryKind]: string } = {
   capabilities: 'capability type',
   objects: 'object type',
   statuses: 'status',
+  dumps: 'dump table',
 }
 
 export type { CatalogueFile }
@@ -149,6 +159,15 @@ export class Catalogue {
 
   status(code: number): CommandStatus | undefined {
     return this.byNumber('statuses', code)
+  }
+
+  /** What a register dump reads, by the name of the chip or by its hardware id. @throws NameError */
+  dumpTable(nameOrId: string | number): DumpTable {
+    return this.find('dumps', nameOrId) ?? this.unknown('dumps', nameOrId)
+  }
+
+  findDumpTable(hardwareId: number): DumpTable | undefined {
+    return this.byNumber('dumps', hardwareId)
   }
 
   /** Idempotent. */

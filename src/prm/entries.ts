@@ -4,6 +4,8 @@ import type {
   Command,
   CommandScope,
   CommandStatus,
+  DumpBlock,
+  DumpTable,
   Enumeration,
   Expression,
   Field,
@@ -21,6 +23,7 @@ export interface Entries {
   readonly capabilities: CapabilityType[]
   readonly objects: GeneralObject[]
   readonly statuses: CommandStatus[]
+  readonly dumps: DumpTable[]
 }
 
 export type EntryKind = keyof Entries
@@ -34,10 +37,20 @@ export const entryKinds: readonly EntryKind[] = [
   'capabilities',
   'objects',
   'statuses',
+  'dumps',
 ]
 
 export function emptyEntries(): Entries {
-  return { layouts: [], enumerations: [], commands: [], registers: [], capabilities: [], objects: [], statuses: [] }
+  return {
+    layouts: [],
+    enumerations: [],
+    commands: [],
+    registers: [],
+    capabilities: [],
+    objects: [],
+    statuses: [],
+    dumps: [],
+  }
 }
 
 /** One line of JSON for each entry: what stands in catalogue/*.jsonl, and in the slices of a packed file. */
@@ -51,6 +64,7 @@ export const writeLine: { [K in EntryKind]: (entry: Entries[K][number]) => strin
   capabilities: ({ name, type, layout }) => JSON.stringify({ capability: name, type, layout }),
   objects: ({ name, type, layout }) => JSON.stringify({ object: name, type, layout }),
   statuses: ({ name, code, text }) => JSON.stringify({ status: name, code, text }),
+  dumps: ({ name, hardwareId, blocks }) => JSON.stringify({ dump: name, hardwareId, blocks: packBlocks(blocks) }),
 }
 
 /** @throws MalformedData when a line is not an entry of its kind; `where` names file and line */
@@ -105,6 +119,11 @@ export const readLine: { [K in EntryKind]: (line: string, where: string) => Entr
     const raw = object(line, where)
     return { name: text(raw.status, where), code: integer(raw.code, where), text: text(raw.text, where) }
   },
+  dumps: (line, where) => {
+    const raw = object(line, where)
+    const hardwareId = integer(raw.hardwareId, where)
+    return { name: text(raw.dump, where), hardwareId, blocks: unpackBlocks(raw.blocks, where) }
+  },
 }
 
 /** Names under which an entry is found; the number in the second place, where it has one. */
@@ -113,7 +132,32 @@ export function keysOf(kind: EntryKind, entry: Entries[EntryKind][number]): { na
   if (kind === 'registers') return { name: entry.name, number: (entry as Register).id }
   if (kind === 'capabilities' || kind === 'objects') return { name: entry.name, number: (entry as CapabilityType).type }
   if (kind === 'statuses') return { name: entry.name, number: (entry as CommandStatus).code }
+  if (kind === 'dumps') return { name: entry.name, number: (entry as DumpTable).hardwareId }
   return { name: entry.name }
+}
+
+/** Dwords since the end of the block before, dwords of the block, and so on. */
+function packBlocks(blocks: readonly DumpBlock[]): number[] {
+  let end = 0
+  return blocks.flatMap(({ address, dwords }) => {
+    const gap = (address - end) / 4
+    end = address + dwords * 4
+    return [gap, dwords]
+  })
+}
+
+function unpackBlocks(packed: unknown, where: string): DumpBlock[] {
+  if (!Array.isArray(packed) || packed.length % 2 !== 0) throw new MalformedData(where, 'has no blocks')
+  const blocks: DumpBlock[] = []
+  let end = 0
+  for (let at = 0; at < packed.length; at += 2) {
+    const address = end + integer(packed[at], where) * 4
+    const dwords = integer(packed[at + 1], where)
+    if (address < end || dwords < 1) throw new MalformedData(where, 'has a block that is none')
+    blocks.push({ address, dwords })
+    end = address + dwords * 4
+  }
+  return blocks
 }
 
 type PackedField = [string, number, number] | [string, number, number, Record<string, unknown>]

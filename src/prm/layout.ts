@@ -123,6 +123,22 @@ export interface CommandStatus {
   readonly text: string
 }
 
+/** A range of CR space. */
+export interface DumpBlock {
+  /** In bytes, a multiple of 4. */
+  readonly address: number
+  readonly dwords: number
+}
+
+/** What a register dump of a chip reads, by ascending address. */
+export interface DumpTable {
+  /** ConnectX7 */
+  readonly name: string
+  /** Bits 0 to 15 of CR 0xf0014. */
+  readonly hardwareId: number
+  readonly blocks: readonly DumpBlock[]
+}
+
 /** True for fields that only fill space: reserved_at_40, reserved_0 and the misspelling resereved_at_54. */
 export function isReserved(field: { readonly name: string }): boolean {
   return /^res\w*ved_/.test(field.name)

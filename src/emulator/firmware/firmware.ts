@@ -3,6 +3,8 @@ import type { Codec, Struct } from '../../prm/codec'
 import type { Command } from '../../prm/layout'
 import type { Profile } from '../profile'
 import { queryCapabilities } from './capabilities'
+import { coreDump } from './core-dump'
+import { CrSpace } from './cr-space'
 import { ObjectTable, type HostMemory, type LeakCounts } from './objects'
 import { objectCommands } from './object-commands'
 import { Refusal, Status, syndrome } from './refusal'
@@ -34,6 +36,7 @@ const HEADER = 16
 export class Firmware {
   readonly objects = new ObjectTable()
   readonly registers: RegisterFile
+  readonly crSpace: CrSpace
 
   constructor(
     readonly profile: Profile,
@@ -41,6 +44,7 @@ export class Firmware {
     readonly codec: Codec,
   ) {
     this.registers = new RegisterFile(profile, catalogue, codec)
+    this.crSpace = new CrSpace(profile, catalogue)
   }
 
   /** CREATE_UCTX; 0 when there is none left. */
@@ -70,7 +74,7 @@ export class Firmware {
 
   /** An access register, through whatever door. @throws Refusal */
   accessRegister(id: number, method: 'read' | 'write', image: Uint8Array, room: number): Uint8Array {
-    if (id === CORE_DUMP) return this.objects.coreDump(this.codec, image, room)
+    if (id === CORE_DUMP) return coreDump(this, image, room)
     return this.registers.access(id, method, image, room)
   }
 

@@ -1,6 +1,4 @@
-import type { Codec } from '../../prm/codec'
 import { Refusal, Status } from './refusal'
-import { numberOf } from './values'
 
 /** Memory of the process that holds a registration. */
 export interface HostMemory {
@@ -140,39 +138,9 @@ export class ObjectTable {
     registered.memory.write(registered.address + inUmem, bytes)
   }
 
-  /** CORE_DUMP (0x402e) of type 2: address/value pairs into memory, to be continued at the cookie while more_dump is set. */
-  coreDump(codec: Codec, image: Uint8Array, room: number): Uint8Array {
-    const layout = 'core_dump_reg'
-    const size = codec.sizeBytes(layout)
-    if (image.length < size) throw new Refusal(Status.BAD_INP_LEN, 'register too short')
-    if (room < size) throw new Refusal(Status.BAD_OUTP_LEN, 'register too short')
-    const request = codec.decode(layout, image.subarray(0, size))
-    if (numberOf(request, 'core_dump_type') !== 2) throw new Refusal(Status.BAD_PARAM, 'core_dump_type')
-    const first = numberOf(request, 'cookie') / 4
-    const fit = Math.floor(numberOf(request, 'size') / 8)
-    const count = Math.max(0, Math.min(fit, CORE_DUMP_PAIRS - first))
-    const pairs = Buffer.alloc(count * 8)
-    for (let index = 0; index < count; index++) {
-      pairs.writeUInt32BE((first + index) * 4, index * 8)
-      pairs.writeUInt32BE(Math.imul(first + index, 0x9e3779b1) >>> 0, index * 8 + 4)
-    }
-    this.writeMemory(numberOf(request, 'mkey'), BigInt(numberOf(request, 'address')), pairs)
-    const next = first + count
-    return codec.encode(layout, {
-      ...request,
-      more_dump: next < CORE_DUMP_PAIRS ? 1 : 0,
-      size: count * 8,
-      address: 0n,
-      cookie: BigInt(next * 4),
-    })
-  }
-
   private owned<K, T>(map: ReadonlyMap<K, Owned<T>>, uid: number, key: K, what: string): T {
     const found = map.get(key)
     if (found === undefined || found.uid !== uid) throw new Refusal(Status.BAD_RES, what)
     return found.value
   }
 }
-
-/** A ConnectX-6 Dx gives 831,304 bytes. */
-const CORE_DUMP_PAIRS = 103_913

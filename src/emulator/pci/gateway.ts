@@ -1,13 +1,14 @@
+import type { CrSpace } from '../firmware/cr-space'
 import type { Machine } from '../machine'
-import { CrSpace } from './cr-space'
 import { IcmdMailbox } from './icmd'
 
 /** Registers of the vendor-specific capability, by their offsets in it (facts: PCI access path, B.3). */
 const register = { CONTROL: 0x4, COUNTER: 0x8, SEMAPHORE: 0xc, ADDRESS: 0x10, DATA: 0x14 } as const
 
-export const space = { ICMD_EXT: 0x1, CR: 0x2, ICMD: 0x3, SEMAPHORE: 0xa } as const
+export const space = { ICMD_EXT: 0x1, CR: 0x2, ICMD: 0x3, SCAN: 0x7, SEMAPHORE: 0xa } as const
 
 const SUPPORTED = 1 << 29
+const SIZE_VALID = 1 << 28
 const FLAG = 0x80000000
 const ADDRESS_MASK = 0x3fffffff
 
@@ -15,6 +16,10 @@ const ADDRESS_MASK = 0x3fffffff
 export interface AddressSpace {
   read(address: number): number
   write(address: number, value: number): void
+  /** Bytes, of a space that tells. */
+  size?(): number
+  /** Where the next word to read lies, in a space that leads from word to word. */
+  next?(address: number): number
 }
 
 /**
@@ -33,7 +38,8 @@ export class Gateway {
     const icmd = new IcmdMailbox(machine)
     const spaces: [number, AddressSpace][] = [
       [space.ICMD_EXT, { read: () => 0, write: () => undefined }],
-      [space.CR, new CrSpace(machine.firmware)],
+      [space.CR, machine.firmware.crSpace],
+      [space.SCAN, scanOf(machine.firmware.crSpace)],
       [space.SEMAPHORE, icmd.semaphores],
     ]
     if (!machine.faults.livefish) spaces.push([space.ICMD, icmd])
@@ -44,7 +50,7 @@ export class Gateway {
   read(at: number): number {
     switch (at) {
       case register.CONTROL:
-        return (this.control | (this.spaces.has(this.control) ? SUPPORTED : 0)) >>> 0
+        return this.controlWord()
       case register.COUNTER:
         return ++this.counter
       case register.SEMAPHORE:
@@ -63,7 +69,7 @@ export class Gateway {
       return
     }
     if (this.semaphore === 0) this.machine.log('pci-without-semaphore', { register: at, value })
-    if (at === register.CONTROL) this.control = value & 0xffff
+    if (at === register.CONTROL) this.selectSpace(value & 0xffff)
     if (at === register.DATA) this.data = value
     if (at === register.ADDRESS) this.run(value)
   }
@@ -79,7 +85,30 @@ export class Gateway {
       this.address = address
     } else {
       this.data = (target?.read(address) ?? 0xbadacce5) >>> 0
-      this.address = (address | FLAG) >>> 0
+      this.address = ((target?.next?.(address) ?? address) | FLAG) >>> 0
     }
+  }
+
+  private controlWord(): number {
+    const target = this.spaces.get(this.control)
+    if (target === undefined) return this.control
+    return (this.control | SUPPORTED | (target.size === undefined ? 0 : SIZE_VALID)) >>> 0
+  }
+
+  /** A space that knows its size shows it where the address is. */
+  private selectSpace(wanted: number): void {
+    this.control = wanted
+    this.address = this.spaces.get(wanted)?.size?.() ?? this.address
+  }
+}
+
+/** CR space read from one word to the next that is there; past the last comes its size. */
+function scanOf(crSpace: CrSpace): AddressSpace {
+  const there = (address: number): boolean => crSpace.nextReadable(address) === address
+  return {
+    read: (address) => (there(address) ? crSpace.read(address) : 0xbadacce5),
+    write: () => undefined,
+    size: () => crSpace.end(),
+    next: (address) => crSpace.nextReadable(address + 4) ?? crSpace.end(),
   }
 }

@@ -15,9 +15,10 @@ import { builtInCatalogueFile, openCatalogue, userCatalogueFolder, type Catalogu
 import { MalformedData, ValueError } from '../errors'
 import { isReserved, type Field, type Layout } from '../layout'
 import { packCatalogue } from '../pack'
-import type { Entries } from '../entries'
+import { emptyEntries, type Entries } from '../entries'
 import type { Problem } from './declarations'
 import { importAdb } from './adb'
+import { importDumpTable } from './dump-csv'
 import { importHeaders } from './headers'
 
 export interface UserImport {
@@ -27,7 +28,7 @@ export interface UserImport {
 }
 
 /**
- * Imports kernel headers, or register files of mstflint (ADB), into the user's catalogue, which stands in front of the built-in
+ * Imports kernel headers, register files (ADB), or dump tables (CSV) of mstflint into the user's catalogue, which stands in front of the built-in
  * one.
  * @throws MalformedData when a file cannot be read, is neither, or holds nothing to import
  */
@@ -35,9 +36,7 @@ export function importForUser(files: readonly string[], name: string): UserImpor
   if (!/^[\w.+-]+$/.test(name)) throw new ValueError('--name', `${name} cannot be the name of a file`)
   const sources = files.map((file) => ({ name: path.basename(file), text: readHeader(file) }))
   const builtIn = openCatalogue([builtInCatalogueFile()])
-  const { entries, problems } = sources.some(({ text }) => isAdb(text))
-    ? importRegisters(sources, name, builtIn)
-    : importHeaderFiles(sources, builtIn)
+  const { entries, problems } = importSources(sources, name, builtIn)
   builtIn.close()
   const digest = createHash('sha256')
     .update(sources.map(({ text }) => text).join('\0'))
@@ -55,6 +54,18 @@ interface SourceFile {
 }
 
 type Imported = Pick<UserImport, 'entries' | 'problems'>
+
+function importSources(sources: readonly SourceFile[], name: string, builtIn: Catalogue): Imported {
+  if (sources.some(({ text }) => isAdb(text))) return importRegisters(sources, name, builtIn)
+  if (sources.every((source) => source.name.endsWith('.csv'))) return importDumpTables(sources)
+  return importHeaderFiles(sources, builtIn)
+}
+
+/** Tables go by the names of their files. */
+function importDumpTables(sources: readonly SourceFile[]): Imported {
+  const dumps = sources.map((source) => importDumpTable(source.text, source.name, source.name.replace(/\.csv$/, '')))
+  return { entries: { ...emptyEntries(), dumps }, problems: [] }
+}
 
 function importHeaderFiles(sources: readonly SourceFile[], builtIn: Catalogue): Imported {
   const { entries, problems } = importHeaders(sources)
@@ -122,6 +133,7 @@ function besideBuiltIn(imported: Entries, builtIn: Catalogue): Entries {
     registers: completed(imported.registers, builtIn.registers()),
     capabilities: completed(imported.capabilities, builtIn.capabilities()),
     objects: completed(imported.objects, builtIn.objects()),
+    dumps: imported.dumps,
     statuses: imported.statuses.filter(({ code }) => builtIn.status(code) === undefined),
   }
 }
