@@ -42,9 +42,12 @@ export class Mstflint {
 
   /** Runs a script inside `mlx5ctl emulate`, where the tools find their data. */
   run(script: string, ...options: string[]): Outcome {
-    // The path of the data is compiled in; the machine's own folder is covered in the private namespace only.
+    // The path of the data is compiled in; the machine's own folder is covered in the private namespace only. So is that of
+    // their lock files, over which tools of tests that run beside one another would refuse one another.
     return emulated(
-      `mount -t tmpfs none /usr/share && mkdir ${share} && mount --bind ${this.root}${share} ${share}\n${script}`,
+      `mount -t tmpfs none /usr/share && mkdir ${share} && mount --bind ${this.root}${share} ${share}
+mkdir -p /tmp/mstflint_lockfiles && mount -t tmpfs none /tmp/mstflint_lockfiles
+${script}`,
       ...options,
     )
   }

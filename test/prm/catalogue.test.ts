@@ -1,6 +1,7 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
+import { dumpTableIds } from '../../src/prm/import/dump-csv'
 import { openCatalogue } from '../../src/prm/catalogue'
 import { Codec } from '../../src/prm/codec'
 import { emptyEntries } from '../../src/prm/entries'
@@ -114,6 +115,7 @@ test('a damaged file is MalformedData, wherever it is damaged', () => {
       damaged.layoutNames().forEach((name) => damaged.layout(name))
       damaged.enumerationNames().forEach((name) => damaged.enumeration(name))
       for (let code = 0; code < 256; code++) damaged.status(code)
+      Object.values(dumpTableIds).forEach((id) => damaged.findDumpTable(id))
     }).toThrow(MalformedData)
   }
   for (let at = 0; at < 3000; at += 97) {
