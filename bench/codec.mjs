@@ -1,19 +1,17 @@
 // Decoding and encoding of the general capabilities, in fields per second, beside C accessors over the same fields.
-import { build } from 'esbuild'
 import { execFileSync } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { loadLibrary, openFacts } from './support/library.mjs'
 
-const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)))
 const ROUNDS = 40_000
 
 export async function rows() {
   const folder = mkdtempSync(path.join(tmpdir(), 'mlx5ctl-bench-'))
   try {
-    const { codec, catalogue } = await load(folder)
+    const { codec, catalogue } = openFacts(await loadLibrary(folder, ['prm/codec', 'prm/catalogue']))
     const layout = 'cmd_hca_cap'
     const fields = catalogue.layout(layout).fields.filter(({ name }) => !/^res\w*ved_/.test(name))
     const bytes = Uint8Array.from({ length: codec.sizeBytes(layout) }, (_, index) => (index * 73) & 0xff)
@@ -42,22 +40,6 @@ export async function rows() {
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }
-}
-
-async function load(folder) {
-  const contents = "export { Codec } from './src/prm/codec'; export { openCatalogue } from './src/prm/catalogue'"
-  const outfile = path.join(folder, 'codec.cjs')
-  await build({
-    stdin: { contents, resolveDir: root },
-    outfile,
-    bundle: true,
-    platform: 'node',
-    format: 'cjs',
-    logLevel: 'warning',
-  })
-  const { Codec, openCatalogue } = createRequire(import.meta.url)(outfile)
-  const catalogue = openCatalogue([path.join(root, 'dist/catalogue.bin')])
-  return { catalogue, codec: new Codec(catalogue) }
 }
 
 function rate(fields, work) {

@@ -1,13 +1,11 @@
 // Access registers: whole processes against mstreg 4.33 on the same emulated device, the import of a register file, and decoding.
 import { spawnSync } from 'node:child_process'
-import { build } from 'esbuild'
 import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs'
-import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { loadLibrary, openFacts, root } from './support/library.mjs'
 
-const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)))
 const mstflint = path.join(root, '.sources/mstflint-sid')
 const share = 'usr/share/mstflint'
 const adb = path.join(mstflint, share, 'prm_dbs/hca/ext/register_access_table.adb')
@@ -17,8 +15,8 @@ const IMAGES = 200_000
 export async function rows() {
   const folder = mkdtempSync(path.join(tmpdir(), 'mlx5ctl-bench-'))
   try {
-    const library = await load(folder)
-    if (existsSync(adb)) return [...processes(), importing(library), decoding(library)]
+    const library = await loadLibrary(folder, ['prm/codec', 'prm/catalogue', 'prm/import/adb'])
+    if (existsSync(adb)) return [...processes(library), decoding(library)]
     console.error('bench: mstflint was not fetched (scripts/fetch-sources.sh): only decoding')
     return [decoding(library)]
   } finally {
@@ -26,16 +24,8 @@ export async function rows() {
   }
 }
 
-async function load(folder) {
-  const contents = `export { Codec } from './src/prm/codec'; export { openCatalogue } from './src/prm/catalogue'
-    export { importAdb } from './src/prm/import/adb'`
-  const outfile = path.join(folder, 'library.cjs')
-  await build({ stdin: { contents, resolveDir: root }, outfile, bundle: true, platform: 'node', logLevel: 'warning' })
-  return createRequire(import.meta.url)(outfile)
-}
-
 /** Inside one emulated machine; the two in turns, so that both see the same machine. */
-function processes() {
+function processes(library) {
   const ours = `${process.execPath} ${root}/bin/mlx5ctl.js`
   const theirs = `${loader()} --library-path ${mstflint}/usr/lib/x86_64-linux-gnu:${mstflint}/lib/x86_64-linux-gnu ${mstflint}/usr/bin/mstreg`
   const script = `
@@ -61,7 +51,6 @@ function processes() {
     found.set(what, Math.min(found.get(what) ?? Infinity, Number(number)))
   if (!found.has('load')) throw new Error(stderr)
   const milliseconds = (what) => found.get(what) / 1000
-  mstregLoad = milliseconds('load')
   return [
     {
       name: `reg get MGIR over fwctl, whole process (minimum of ${TURNS})`,
@@ -77,10 +66,9 @@ function processes() {
       peer: `${found.get('names')} times mstreg --get`,
       peerValue: milliseconds('each'),
     },
+    importing(library, milliseconds('load')),
   ]
 }
-
-let mstregLoad
 
 function loader() {
   const entry = readdirSync(mstflint, { recursive: true, withFileTypes: true }).find(
@@ -89,7 +77,7 @@ function loader() {
   return path.join(entry.parentPath, entry.name)
 }
 
-function importing({ importAdb }) {
+function importing({ importAdb }, mstregLoad) {
   const text = readFileSync(adb, 'utf8')
   let best = Infinity
   for (let turn = 0; turn < 7; turn++) {
@@ -106,9 +94,8 @@ function importing({ importAdb }) {
   }
 }
 
-function decoding({ Codec, openCatalogue }) {
-  const catalogue = openCatalogue([path.join(root, 'dist/catalogue.bin')])
-  const codec = new Codec(catalogue)
+function decoding(library) {
+  const { catalogue, codec } = openFacts(library)
   const registers = catalogue
     .registers()
     .filter(({ layout }) => layout !== undefined)

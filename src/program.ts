@@ -15,7 +15,6 @@ export { commandTable, globalOptions }
 
 export const version = process.env.MLX5CTL_VERSION ?? '0.0.0'
 
-const EXIT_INTERRUPTED = 130
 /** Exit codes by the kind of an error. */
 const exitCodes: Readonly<Record<string, number>> = {
   internal: 1,
@@ -28,7 +27,7 @@ const exitCodes: Readonly<Record<string, number>> = {
   malformed: 7,
   partial: 8,
   unsupported: 9,
-  interrupted: EXIT_INTERRUPTED,
+  interrupted: 130,
 }
 const EXIT_PARTIAL = 8
 /** Signals that end a command between two steps, once all that it holds was given back; and the exit codes. */
@@ -314,8 +313,8 @@ async function fail(error: unknown, { format: how, called, verbose }: Failure, s
     )
     if (verbose && error instanceof Error) streams.stderr(`${error.stack ?? ''}\n`)
   }
-  if (error instanceof Interrupted) return stopSignals[error.signal] ?? EXIT_INTERRUPTED
-  return exitCodes[described.kind] ?? 1
+  const bySignal = error instanceof Interrupted ? stopSignals[error.signal] : undefined
+  return bySignal ?? exitCodes[described.kind] ?? 1
 }
 
 function usageOf(error: CommanderError): ErrorDescription {

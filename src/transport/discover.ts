@@ -60,7 +60,7 @@ export function listDevices({ devRoot = '/dev', sysfsRoot = '/sys' }: Roots = {}
     if (parent !== undefined && BDF.test(parent) && !sysfs.isMlx5(parent)) continue
     draft(parent ?? name).doors.push({ transport: 'fwctl', node: path.join(devRoot, 'fwctl', name) })
   }
-  return [...found.values()].map((each) => ({ ...finish(each, sysfs), ...told(each, sysfs) })).sort(byAddress)
+  return [...found.values()].map((each) => withFirmware(each, finish(each, sysfs), sysfs)).sort(byAddress)
 }
 
 /** The function behind a driver's node, without a look at any other: hosts have hundreds of them. */
@@ -112,14 +112,14 @@ function finish({ pci, sf, auxiliary, doors }: Draft, sysfs: Sysfs): DeviceEntry
   }
 }
 
-/** What the first RDMA device of a function tells. */
-function told(device: Draft, sysfs: Sysfs): Pick<DeviceEntry, 'firmware' | 'psid'> {
-  const folder = `${folderOf(device)}/infiniband`
-  const [rdma] = sysfs.list(folder).sort(byNumber)
-  if (rdma === undefined) return {}
-  const firmware = sysfs.text(`${folder}/${rdma}/fw_ver`)
-  const psid = sysfs.text(`${folder}/${rdma}/board_id`)
-  return { ...(firmware === undefined ? {} : { firmware }), ...(psid === undefined ? {} : { psid }) }
+/** Adds what the first RDMA device of a function tells. */
+function withFirmware(device: Draft, entry: DeviceEntry, sysfs: Sysfs): DeviceEntry {
+  const [rdma] = entry.rdma
+  if (rdma === undefined) return entry
+  const folder = `${folderOf(device)}/infiniband/${rdma}`
+  const firmware = sysfs.text(`${folder}/fw_ver`)
+  const psid = sysfs.text(`${folder}/board_id`)
+  return { ...entry, ...(firmware === undefined ? {} : { firmware }), ...(psid === undefined ? {} : { psid }) }
 }
 
 function fwctlNames(devRoot: string, sysfs: Sysfs): string[] {

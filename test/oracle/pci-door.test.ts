@@ -26,14 +26,13 @@ const left =
   /EBUSY: the (?:ICMD mailbox is held by process \d+, which is not running here|semaphore of the PCI gateway is held)/
 
 describeUnless(missingForEmulatedNodes(), 'the PCI door', () => {
-  test.each([
-    ['SIGINT', 0],
-    ['SIGTERM', 0],
-    ['SIGHUP', 0],
-  ])('%s in the middle of a register: it is finished, and the mailbox given back', (signal) => {
-    const { stdout, stderr } = emulated(`${killed(ours, signal.slice(3))}; ${ours}`, ...slow())
-    expect([stdout, stderr]).toEqual(['killed 0\n4125\n', ''])
-  })
+  test.each(['SIGINT', 'SIGTERM', 'SIGHUP'])(
+    '%s in the middle of a register: it is finished, and the mailbox given back',
+    (signal) => {
+      const { stdout, stderr } = emulated(`${killed(ours, signal.slice(3))}; ${ours}`, ...slow())
+      expect([stdout, stderr]).toEqual(['killed 0\n4125\n', ''])
+    },
+  )
 
   test('kill -9 in the middle: the next one names the holder, and --clear-semaphore takes the mailbox from it', () => {
     const { stdout, stderr } = emulated(

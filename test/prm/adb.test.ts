@@ -1,6 +1,6 @@
-import { Codec } from '../../src/prm/codec'
-import { MalformedData, NameError } from '../../src/prm/errors'
+import { MalformedData } from '../../src/prm/errors'
 import { importAdb, type AdbImport } from '../../src/prm/import/adb'
+import { codecOf } from '../support/codec'
 
 /** One quirk of ADB files after the other (facts: mstreg, B.2 to B.7), in files of a few lines. Register ONE is node `one`. */
 
@@ -26,25 +26,10 @@ function read(text: string, texts = false): AdbImport {
   return importAdb(text, 'test.adb', { texts })
 }
 
-function codecOf({ entries }: AdbImport): Codec {
-  return new Codec({
-    layout: (name) => {
-      const layout = entries.layouts.find((each) => each.name === name)
-      if (layout === undefined) throw new NameError(name)
-      return layout
-    },
-    enumeration: (name) => {
-      const found = entries.enumerations.find((each) => each.name === name)
-      if (found === undefined) throw new NameError(name)
-      return found
-    },
-  })
-}
-
 function decoded(text: string, hex: string): unknown {
   const found = read(text)
   expect(found.problems).toEqual([])
-  return codecOf(found).decode('one', Uint8Array.from(Buffer.from(hex, 'hex')))
+  return codecOf(found.entries).decode('one', Uint8Array.from(Buffer.from(hex, 'hex')))
 }
 
 const wire = '0123456789abcdef' + 'fedcba9876543210'
@@ -161,7 +146,7 @@ test('a condition that is not understood is told, and the field shown', () => {
   expect(found.problems).toEqual([
     { file: 'test.adb', line: 10, message: 'one.f: the condition is ignored: there is no field $(parent).nothing' },
   ])
-  expect(codecOf(found).decode('one', Buffer.from(wire, 'hex'))).toHaveProperty('f')
+  expect(codecOf(found.entries).decode('one', Buffer.from(wire, 'hex'))).toHaveProperty('f')
 })
 
 const variable = (counter: string): string =>
@@ -193,7 +178,7 @@ test('access is that of the field, else of the structure around it', () => {
       '<field name="x" offset="0x0.0" size="0x0.8" access="RO"/><field name="y" offset="0x0.8" size="0x0.8"/>',
       'size="0x4.0"',
     )
-  const codec = codecOf(read(file(text)))
+  const codec = codecOf(read(file(text)).entries)
   const access = codec
     .ranges('one', new Uint8Array(16))
     .flatMap(({ path, reserved, access: own }) => (reserved ? [] : [[path, own]]))
@@ -209,7 +194,7 @@ test('enumerations: what is no entry is left out, and of a name or a value that 
   const text = file(one('<field name="e" offset="0x0.0" size="0x0.8" enum=" A = 0x1 ,B=010,=3,C,D=2x,A=5,E=8,F=1=2"/>'))
   const found = read(text)
   expect(found.entries.enumerations.map(({ values }) => values)).toEqual([{ A: 1, B: 8, E: 8 }])
-  expect(codecOf(found).enumName(found.entries.enumerations[0]?.name, 8)).toBe('B')
+  expect(codecOf(found.entries).enumName(found.entries.enumerations[0]?.name, 8)).toBe('B')
 })
 
 test('descriptions are kept where they are asked for, with their line ends', () => {

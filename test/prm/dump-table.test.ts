@@ -4,10 +4,7 @@ import { MalformedData } from '../../src/prm/errors'
 import { importDumpTable } from '../../src/prm/import/dump-csv'
 
 test('rows, remarks and guards', () => {
-  const text = '#Addr, Size, Enable addr\n0x00000000,4,\n0x20,0x1\n'.replace(
-    '0x20,0x1',
-    '0x00000020, 3 # more\n0x100,1,UNKNOWN\n0x104,1,EMPTY',
-  )
+  const text = '#Addr, Size, Enable addr\n0x00000000,4,\n0x00000020, 3 # more\n0x100,1,UNKNOWN\n0x104,1,EMPTY\n'
   expect(importDumpTable(text, 'ConnectX7.csv', 'ConnectX7')).toEqual({
     name: 'ConnectX7',
     hardwareId: 0x218,

@@ -2,10 +2,11 @@ import { existsSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import { openCatalogue } from '../../src/prm/catalogue'
 import { Codec } from '../../src/prm/codec'
-import { MalformedData, NameError } from '../../src/prm/errors'
 import { importAdb } from '../../src/prm/import/adb'
-import { Random, seed } from '../support/random'
+import { codecOf } from '../support/codec'
+import { orMalformed } from '../support/hostile'
 import { describeUnless } from '../support/oracle'
+import { Random, seed } from '../support/random'
 
 /** Registers and register files that are not what they should be. MLX5CTL_FUZZ=N does N times as many (50: a million, 100 000). */
 
@@ -13,17 +14,6 @@ const times = Number(process.env.MLX5CTL_FUZZ ?? 1)
 const IMAGES = 20_000 * times
 const FILES = 2000 * times
 const PATIENCE = 60_000 * (times + 1)
-
-/** Anything else that is thrown is a defect. */
-function orMalformed(work: () => unknown): boolean {
-  try {
-    work()
-    return true
-  } catch (error) {
-    if (error instanceof MalformedData || error instanceof NameError) return false
-    throw error
-  }
-}
 
 /** Decodes in every way. A whole image is encoded again to the same values. */
 function exercise(codec: Codec, layout: string, image: Uint8Array): boolean {
@@ -188,12 +178,7 @@ describeUnless(missing, 'mutated register files', () => {
           for (const { message, line } of problems)
             if (message === '' || !(line > 0)) throw new Error('a problem without a place')
           outcomes[problems.length === 0 ? 'whole' : 'problems']++
-          const layouts = new Map(entries.layouts.map((layout) => [layout.name, layout]))
-          const enums = new Map(entries.enumerations.map((one) => [one.name, one]))
-          const codec = new Codec({
-            layout: (name) => layouts.get(name) ?? raise(name),
-            enumeration: (name) => enums.get(name) ?? raise(name),
-          })
+          const codec = codecOf(entries)
           for (const { layout } of entries.registers)
             if (layout !== undefined) exercise(codec, layout, random.bytes(Math.min(1024, codec.sizeBytes(layout))))
         })
@@ -205,8 +190,3 @@ describeUnless(missing, 'mutated register files', () => {
     PATIENCE,
   )
 })
-
-/** Layouts and enumerations of a file are complete in themselves. */
-function raise(name: string): never {
-  throw new Error(`${name} is not there`)
-}
