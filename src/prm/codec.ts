@@ -32,7 +32,8 @@ export interface FieldRange {
 const CALLS_BEFORE_COMPILING = 8
 
 interface Compiled {
-  calls: number
+  decoded: number
+  encoded: number
   decode: Decoder | undefined
   encode: Encoder | undefined
 }
@@ -75,7 +76,7 @@ export class Codec {
     const plan = this.planner.plan(layout)
     if (options.reserved !== true && bytes.length * 8 >= plan.bits) {
       const compiled = this.compiledFor(plan)
-      if (compiled.calls++ === CALLS_BEFORE_COMPILING) compiled.decode = compileDecoder(plan)
+      if (compiled.decoded++ === CALLS_BEFORE_COMPILING) compiled.decode = compileDecoder(plan)
       if (compiled.decode !== undefined) return compiled.decode(bytes) as Struct
     }
     return new Reader(bytes, plan, options).struct(plan, 0, plan.name)
@@ -93,7 +94,7 @@ export class Codec {
       throw new ValueError(plan.name, `needs ${needed} bytes, not ${options.length}`)
     const bytes = new Uint8Array(options.length ?? needed)
     const compiled = this.compiledFor(plan)
-    if (compiled.calls++ === CALLS_BEFORE_COMPILING) compiled.encode = compileEncoder(plan)
+    if (compiled.encoded++ === CALLS_BEFORE_COMPILING) compiled.encode = compileEncoder(plan)
     if (compiled.encode?.(values, bytes) !== true) {
       // Also the way to a precise error: the compiled function only says that something was unusual.
       bytes.fill(0)
@@ -171,7 +172,7 @@ export class Codec {
   private compiledFor(plan: Plan): Compiled {
     let compiled = this.compiled.get(plan)
     if (compiled === undefined) {
-      compiled = { calls: 0, decode: undefined, encode: undefined }
+      compiled = { decoded: 0, encoded: 0, decode: undefined, encode: undefined }
       this.compiled.set(plan, compiled)
     }
     return compiled

@@ -2,6 +2,8 @@ import { compileFunction } from 'node:vm'
 
 import { readBig, readBytes, readUint, writeBig, writeUint } from './bits'
 import type { Member, Plan } from './plan'
+import type { Value } from './value'
+import { writeMember } from './write'
 
 /** Decodes bytes that are at least as long as the layout. */
 export type Decoder = (bytes: Uint8Array) => Record<string, unknown>
@@ -35,7 +37,11 @@ export function compileEncoder(plan: Plan): Encoder | undefined {
     const at = d * 4
     return `let w${d}=${parts.join('|')};b[${at}]=w${d}>>>24;b[${at + 1}]=w${d}>>>16;b[${at + 2}]=w${d}>>>8;b[${at + 3}]=w${d}`
   })
-  return build<Encoder>(`return function(v,b){${checks}\n${stores.join('\n')}\n${state.late.join('\n')}\nreturn true}`)
+  const text = `return function(v,b){${checks}\n${stores.join('\n')}\n${state.late.join('\n')}\nreturn true}`
+  return build<Encoder>(text, (name, value, bytes) => {
+    const member = plan.byName.get(name)
+    if (member !== undefined) writeMember(member, bytes, 0, value, name)
+  })
 }
 
 /** Flat and fixed; unions are not, since the order of their members matters when encoding. */
@@ -117,7 +123,7 @@ function encodeMember(
 ): { checks: string; after: string } {
   if (member.plan !== undefined || member.count !== undefined) {
     // Nested values are checked and written by the slow way, in place: they are few in what is encoded often.
-    state.late.push(`if(${value}!==undefined&&!slow(${JSON.stringify(member.name)},${value},b,${offset}))return false`)
+    state.late.push(`if(${value}!==undefined)writeNested(${JSON.stringify(member.name)},${value},b)`)
     return { checks: '', after: '' }
   }
   const { width } = member
@@ -139,8 +145,11 @@ function encodeMember(
   return { checks, after: '' }
 }
 
-function build<T>(text: string): T {
-  const helpers = { readUint, readBig, readBytes, writeUint, writeBig }
+/** @throws ValueError, NameError */
+type WriteNested = (name: string, value: Value, bytes: Uint8Array) => void
+
+function build<T>(text: string, writeNested?: WriteNested): T {
+  const helpers = { readUint, readBig, readBytes, writeUint, writeBig, writeNested }
   const make = compileFunction(text, Object.keys(helpers)) as (...values: unknown[]) => T
   return make(...Object.values(helpers))
 }

@@ -103,6 +103,44 @@ describe('decode', () => {
     expect(new Set(again)).toEqual(new Set(['fedcba9876000000a5a5a5a5f00ff00f80000001']))
   })
 
+  test('compiled functions write nested values and arrays, and refuse what does not fit', () => {
+    const nested: Layout = {
+      name: 'nested',
+      kind: 'struct',
+      bits: 160,
+      fields: [
+        f('a', 0, 8),
+        f('reserved_at_8', 8, 24),
+        f('pair', 32, 32, { layout: 'pair' }),
+        f('list', 64, 8, { array: { count: 4, stride: 8 } }),
+        f('pairs', 96, 32, { layout: 'pair', array: { count: 2, stride: 32 } }),
+      ],
+    }
+    const wanted = 'a5000000' + 'abcde123' + '01020304' + 'fffff001' + '00001fff'
+    const values: Struct = {
+      a: 0xa5,
+      pair: { high: 0xabcde, low: 0x123 },
+      list: [1, 2, 3, 4],
+      pairs: [
+        { high: 0xfffff, low: 1 },
+        { high: 1, low: 0xfff },
+      ],
+    }
+    // Encoding only, and encoding between decoding: either is compiled after some calls of its own.
+    for (const between of [false, true]) {
+      const own = new Codec({ layout: (name) => layouts[name] ?? fail(name) })
+      for (let call = 0; call < 30; call++) {
+        expect(Buffer.from(own.encode(nested, values)).toString('hex')).toBe(wanted)
+        if (between) expect(own.decode(nested, Buffer.from(wanted, 'hex'))).toEqual(values)
+      }
+      expect(() => own.encode(nested, { pair: { low: 0x1000 } })).toThrow(/^pair\.low: 4096 does not fit/)
+      expect(() => own.encode(nested, { pairs: [{}, { nothing: 1 }] })).toThrow(/^pairs\[1\] has no field nothing/)
+      expect(() => own.encode(nested, { list: [1, 2, 3, 4, 5] })).toThrow(/^list: has 4 elements, not 5/)
+      expect(() => own.encode(nested, { a: 256 })).toThrow(ValueError)
+      expect(() => own.encode(nested, { b: 1 })).toThrow(NameError)
+    }
+  })
+
   test('refuses bytes that end early, with path and offset; partial takes what is whole', () => {
     expect(() => codec.decode('outer', wire.subarray(0, 14))).toThrow(MalformedData)
     expect(() => codec.decode('outer', wire.subarray(0, 14))).toThrow(/outer\.wide.*offset 8/)
