@@ -31,7 +31,7 @@ module.exports = {
     {
       name: 'nothing-imports-commands',
       severity: 'error',
-      from: { path: '^src/', pathNot: '^src/(commands/|program\\.ts)' },
+      from: { path: '^src/', pathNot: '^src/(commands/|program\\.ts|execute\\.ts)' },
       to: { path: '^src/commands/' },
     },
     {

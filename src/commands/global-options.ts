@@ -2,7 +2,8 @@
 export const globalOptions: readonly (readonly [flags: string, description: string])[] = [
   ['--format <format>', 'text, json or ndjson'],
   ['-j, --json', 'the same as --format json'],
-  ['-o, --output <file>', 'write to a file, atomically'],
+  ['-o, --output <file>', 'write to a file, atomically; what a failure leaves is in FILE.partial'],
+  ['--force', 'overwrite the file of -o'],
   ['--raw', 'exact bytes instead of decoded ones'],
   ['--hex', 'bytes with the fields they hold'],
   ['--reserved', 'also show reserved fields that are not zero'],

@@ -3,6 +3,8 @@ import type { DeviceIdentity } from '../transport/contract'
 /** Options of every command, as cli.md lists them. */
 export interface GlobalOptions {
   readonly format: 'text' | 'json' | 'ndjson'
+  /** Whether a format was asked for. */
+  readonly formatGiven: boolean
   readonly output?: string
   readonly raw: boolean
   readonly hex: boolean
@@ -14,6 +16,7 @@ export interface GlobalOptions {
   readonly dryRun: boolean
   readonly allowTaint: boolean
   readonly yes: boolean
+  readonly force: boolean
   readonly clearSemaphore: boolean
   readonly color: boolean
   readonly quiet: boolean
@@ -43,6 +46,13 @@ export interface Context {
   ask(question: string): Promise<boolean>
   /** A message on stderr, unless --quiet. */
   note(message: string): void
+  /**
+   * Writes part of a result that is too long, or takes too long, to be kept until all of it is there. When the command fails
+   * later, it is told that the output is incomplete.
+   */
+  write(part: string | Uint8Array): void
+  /** The same, one record of ndjson. */
+  writeRecord(device: DeviceIdentity | undefined, data: unknown): void
   /** The table of all commands, for completions. */
   readonly table: readonly CommandEntry[]
 }
@@ -60,6 +70,8 @@ export interface Result {
   readonly hex?: (() => string) | undefined
   readonly warnings?: readonly string[]
   readonly partial?: boolean
+  /** What ended the work before all was there; the result is what was read until then. Makes it partial. */
+  readonly failure?: Error | undefined
   /** Only `emulate` has one: that of the command it ran. Nothing is printed then. */
   readonly exitCode?: number
 }

@@ -1,0 +1,218 @@
+import { CommanderError } from 'commander'
+import { commandTable } from './commands/table'
+import type { Ability, CommandEntry, Context, GlobalOptions, Result } from './commands/types'
+import { Interrupted, UsageError } from './device/errors'
+import { askYesNo } from './render/ask'
+import { colours } from './render/colour'
+import { describeError, envelope, type Envelope, type ErrorDescription } from './render/envelope'
+import { openOutput, StreamOutput, type Output } from './render/output'
+import { hexString } from './render/values'
+
+export const version = process.env.MLX5CTL_VERSION ?? '0.0.0'
+
+/** Exit codes by the kind of an error. */
+const exitCodes: Readonly<Record<string, number>> = {
+  internal: 1,
+  usage: 2,
+  'not-found': 3,
+  open: 3,
+  permission: 4,
+  delivery: 5,
+  firmware: 6,
+  malformed: 7,
+  partial: 8,
+  unsupported: 9,
+  interrupted: 130,
+}
+const EXIT_PARTIAL = 8
+/** Signals that end a command between two steps, once all that it holds was given back; and the exit codes. */
+export const stopSignals: Readonly<Record<string, number>> = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 }
+
+/** Where a program writes; tests have their own. */
+export interface Streams {
+  stdout(text: string | Uint8Array): void
+  stderr(text: string): void
+  /** Columns of the terminal on stdout, 0 when it is none. */
+  readonly width: number
+  /** Whether messages go to a terminal. */
+  readonly messagesOnTerminal: () => boolean
+  readonly launcher: string
+}
+
+/** A command line, understood. */
+export interface Called {
+  readonly entry: CommandEntry
+  readonly args: readonly string[]
+  readonly own: Readonly<Record<string, unknown>>
+  readonly options: GlobalOptions
+}
+
+/** Something failed when part of the output was written already. */
+class Incomplete extends Error {
+  readonly kind = 'partial'
+  readonly hint: string | undefined
+  constructor(
+    override readonly cause: Error,
+    /** Name of the file that has what was read; undefined where it went to stdout. */
+    readonly kept: string | undefined,
+  ) {
+    super(`${cause.message}; ${kept === undefined ? 'the output is incomplete' : `what was read is kept in ${kept}`}`)
+    this.hint = describeError(cause).hint ?? undefined
+  }
+}
+
+/** Runs a command and writes its result; resolves with the exit code. @throws whatever keeps it from having one */
+export async function execute(called: Called, streams: Streams, signal: AbortSignal): Promise<number> {
+  const { entry, args, own, options } = called
+  checkAbilities(entry, options)
+  const note = (message: string): void => {
+    if (!options.quiet) streams.stderr(`mlx5ctl: ${message}\n`)
+  }
+  const module = await entry.load()
+  const { width, launcher } = streams
+  const interactive = (): boolean => !options.quiet && streams.messagesOnTerminal()
+  const ask = (question: string): Promise<boolean> => {
+    if (!process.stdin.isTTY || !streams.messagesOnTerminal())
+      throw new UsageError('this asks before it writes, and nobody can be asked here', 'give --yes')
+    return askYesNo(question, signal)
+  }
+  const output =
+    options.output === undefined
+      ? new StreamOutput((text) => streams.stdout(text))
+      : openOutput(options.output, options.force)
+  const write = (part: string | Uint8Array): void => output.write(part)
+  const writeRecord: Context['writeRecord'] = (device, data) => write(ndjson(called, { device, records: [data] }))
+  const base = { options, own, width, launcher, signal, table: commandTable }
+  const context: Context = { ...base, note, interactive, ask, write, writeRecord }
+  let result: Result
+  try {
+    result = await module.run(context, args)
+    if (result.exitCode === undefined) output.write(await format(called, result))
+    for (const warning of result.warnings ?? []) note(`warning: ${warning}`)
+    if (result.failure === undefined) output.commit()
+  } catch (error) {
+    throw abandoned(output, error)
+  }
+  if (result.failure === undefined) return result.exitCode ?? (result.partial === true ? EXIT_PARTIAL : 0)
+  const failure = abandoned(output, result.failure)
+  if (options.output !== undefined) throw failure
+  await tell(failure, called, streams)
+  return exitCode(failure)
+}
+
+/** What is said when something fails: with what became of the output, where some of it was written. */
+function abandoned(output: Output, error: unknown): unknown {
+  const { written } = output
+  const kept = output.abandon()
+  const isPipe = (error as NodeJS.ErrnoException | null)?.code === 'EPIPE'
+  return written > 0 && !isPipe && error instanceof Error ? new Incomplete(error, kept) : error
+}
+
+/** Options that a command cannot heed are refused, not ignored. */
+function checkAbilities(entry: CommandEntry, options: GlobalOptions): void {
+  const wants: readonly (readonly [boolean, Ability, string])[] = [
+    [options.raw, 'raw', '--raw'],
+    [options.hex, 'hex', '--hex'],
+    [options.reserved, 'reserved', '--reserved'],
+    [options.dryRun, 'dry-run', '--dry-run'],
+    [options.record !== undefined, 'device', '--record'],
+    [options.transport !== undefined, 'device', '--transport'],
+    [options.timeout !== undefined, 'device', '--timeout'],
+    [options.allowTaint, 'device', '--allow-taint'],
+    [options.clearSemaphore, 'device', '--clear-semaphore'],
+  ]
+  for (const [given, ability, flag] of wants)
+    if (given && !entry.abilities.includes(ability)) throw new UsageError(`${entry.name} has no ${flag}`)
+  if (options.raw && options.hex) throw new UsageError('--raw and --hex exclude each other')
+  if ((options.raw || options.hex) && options.format !== 'text') throw new UsageError('--raw and --hex have no JSON')
+}
+
+async function format(called: Called, result: Result): Promise<string | Uint8Array> {
+  const { options } = called
+  if (options.raw && result.raw !== undefined) return result.raw()
+  if (options.hex && result.hex !== undefined) return result.hex()
+  if (options.format === 'json') return `${stringify(resultEnvelope(called, result), 2)}\n`
+  if (options.format === 'ndjson') return ndjson(called, result)
+  return result.text()
+}
+
+function ndjson(
+  called: Called,
+  { device, data, records }: Pick<Result, 'device' | 'records'> & { data?: unknown },
+): string {
+  const time = new Date().toISOString()
+  const base = { time, command: commandName(called), device: device?.node ?? null }
+  return (records ?? [data]).map((record) => `${stringify({ ...base, data: record })}\n`).join('')
+}
+
+function resultEnvelope(called: Called, { device, data, warnings, partial, failure }: Result): Envelope {
+  return envelope(version, {
+    command: commandName(called),
+    device: device === undefined ? null : { ...device },
+    status: partial === true || failure !== undefined ? 'partial' : 'ok',
+    data,
+    error: failure === undefined ? null : describeError(failure),
+    warnings: warnings ?? [],
+  })
+}
+
+/** "cmd list", "cmd show", "catalogue info": with the verb, where there is one. */
+function commandName({ entry, args }: Called): string {
+  const [verb = ''] = args
+  const isVerb = new RegExp(`(?:^|\\| )${verb}\\b`).test(entry.arguments) && /^[a-z]+$/.test(verb)
+  return isVerb && entry.name !== 'completion' ? `${entry.name} ${verb}` : entry.name
+}
+
+/** Every failure is one sentence on stderr, and under JSON one document on stdout as well. Resolves with the exit code. */
+export async function fail(
+  error: unknown,
+  how: GlobalOptions['format'],
+  called: Called | undefined,
+  streams: Streams,
+): Promise<number> {
+  if ((error as NodeJS.ErrnoException | null)?.code === 'EPIPE') throw error
+  const described = describe(error)
+  const command = called === undefined ? null : commandName(called)
+  if (how === 'json') {
+    const parts = { command, device: null, status: 'error' as const, data: null, error: described, warnings: [] }
+    streams.stdout(`${stringify(envelope(version, parts), 2)}\n`)
+  }
+  if (how === 'ndjson')
+    streams.stdout(`${stringify({ time: new Date().toISOString(), command, device: null, error: described })}\n`)
+  await tell(error, called, streams)
+  return exitCode(error)
+}
+
+async function tell(error: unknown, called: Called | undefined, streams: Streams): Promise<void> {
+  const { kind, message, hint } = describe(error)
+  const coloured = (called?.options.color ?? process.env.NO_COLOR === undefined) && streams.messagesOnTerminal()
+  const paint = await colours(coloured)
+  streams.stderr(`${paint.error('mlx5ctl:')} ${message}\n`)
+  if (hint !== null) streams.stderr(`${paint.hint(`mlx5ctl: hint: ${hint}`)}\n`)
+  if (kind !== 'internal') return
+  streams.stderr(
+    'mlx5ctl: this is a bug in mlx5ctl; please report it, with a recording of the command (--record FILE)\n',
+  )
+  if (called?.options.verbose === true && error instanceof Error) streams.stderr(`${error.stack ?? ''}\n`)
+}
+
+function exitCode(error: unknown): number {
+  const cause = error instanceof Incomplete ? error.cause : error
+  const bySignal = cause instanceof Interrupted ? stopSignals[cause.signal] : undefined
+  return bySignal ?? exitCodes[describe(error).kind] ?? 1
+}
+
+function describe(error: unknown): ErrorDescription {
+  if (!(error instanceof CommanderError)) return describeError(error)
+  const message = error.code === 'commander.help' ? 'no command was given; mlx5ctl --help lists them' : error.message
+  return { kind: 'usage', message: message.replace(/^error: /, '').replace(/\n/g, ' '), hint: null }
+}
+
+function stringify(value: unknown, indent?: number): string {
+  return JSON.stringify(
+    value,
+    (_, member: unknown) =>
+      typeof member === 'bigint' ? member.toString() : member instanceof Uint8Array ? hexString(member) : member,
+    indent,
+  )
+}
