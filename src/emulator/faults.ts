@@ -17,7 +17,10 @@ interface Rule extends Fault {
 }
 
 const GRAMMAR =
-  'a comma-separated list of errno=NAME@N, status=CODE@N, delay=TIME@N (ms or s), unplug@N, short@N, eperm, stuck, held, livefish; without @N it is every command'
+  'a comma-separated list of errno=NAME@N, status=CODE@N, delay=TIME@N (ms or s), unplug@N, short@N, stuck=ADDRESS, unplug=ADDRESS (at this word of CR space), eperm, stuck, held, livefish; without @N it is every command'
+
+/** Faults of one word of CR space. */
+const atAddress = /^(stuck|unplug)=(0x[0-9a-f]+|\d+)$/i
 
 /** Faults that are there from the start. */
 const standing = ['eperm', 'stuck', 'held', 'livefish']
@@ -36,6 +39,9 @@ export class Faults {
   readonly held: boolean
   /** The device runs without firmware, from its recovery image. */
   readonly livefish: boolean
+  /** Words of CR space at which it happens. */
+  private readonly stuckAt: ReadonlySet<number>
+  private readonly unplugAt: ReadonlySet<number>
   private count = 0
   unplugged = false
 
@@ -45,7 +51,15 @@ export class Faults {
     this.stuck = parts.includes('stuck')
     this.held = parts.includes('held')
     this.livefish = parts.includes('livefish')
-    this.rules = parts.filter((part) => !standing.includes(part)).map(parseRule)
+    this.stuckAt = addresses(parts, 'stuck')
+    this.unplugAt = addresses(parts, 'unplug')
+    this.rules = parts.filter((part) => !standing.includes(part) && !atAddress.test(part)).map(parseRule)
+  }
+
+  /** A word of CR space is read. Whether the gateway answers. */
+  answersAt(address: number): boolean {
+    if (this.unplugAt.has(address)) this.unplugged = true
+    return !this.stuck && !this.stuckAt.has(address)
   }
 
   /** The next command's faults; the rule that says less about when yields to the one that says more. */
@@ -56,6 +70,11 @@ export class Faults {
     if (fault.unplug === true) this.unplugged = true
     return fault
   }
+}
+
+function addresses(parts: readonly string[], kind: string): ReadonlySet<number> {
+  const found = parts.map((part) => atAddress.exec(part)).filter((match) => match?.[1] === kind)
+  return new Set(found.map((match) => Number(match?.[2])))
 }
 
 function parseRule(text: string): Rule {

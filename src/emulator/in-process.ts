@@ -1,11 +1,14 @@
 import { builtInCatalogueFile, openCatalogue } from '../prm/catalogue'
 import { Codec } from '../prm/codec'
 import {
+  type CrSpace,
+  CrSpaceError,
   DeliveryError,
   type DeviceIdentity,
   type ExecuteRequest,
   type MemoryProvider,
   type RegisteredMemory,
+  type ScannedWords,
   type Transport,
   type UserContext,
 } from '../transport/contract'
@@ -36,6 +39,13 @@ export async function openEmulated(
 class EmulatedTransport implements Transport {
   readonly device: DeviceIdentity
   readonly memory: MemoryProvider = { register: (length) => this.run(() => Promise.resolve(this.register(length))) }
+  readonly crSpace: CrSpace = {
+    read: (address, dwords) => this.run(async () => this.readCrSpace(address, dwords)),
+    scan: {
+      size: () => this.run(async () => this.firmware.crSpace.end()),
+      read: (from, most) => this.run(async () => this.scanCrSpace(from, most)),
+    },
+  }
   private readonly uid: number
   private readonly memories = new Set<RegisteredMemory>()
   private last: Promise<unknown> = Promise.resolve()
@@ -89,6 +99,34 @@ class EmulatedTransport implements Transport {
       this.finish()
     })
     return this.closed
+  }
+
+  private readCrSpace(address: number, dwords: number): Uint32Array {
+    const words = new Uint32Array(dwords)
+    for (let index = 0; index < dwords; index++) {
+      this.checkCrSpace(address + index * 4, words.subarray(0, index))
+      words[index] = this.firmware.crSpace.read(address + index * 4)
+    }
+    return words
+  }
+
+  private scanCrSpace(from: number, most: number): ScannedWords {
+    const { crSpace } = this.firmware
+    const pairs: number[] = []
+    let at = crSpace.nextReadable(from)
+    for (; at !== undefined && pairs.length < most * 2; at = crSpace.nextReadable(at + 4)) {
+      this.checkCrSpace(at, Uint32Array.from(pairs))
+      pairs.push(at, crSpace.read(at))
+    }
+    return { pairs: Uint32Array.from(pairs), next: at }
+  }
+
+  /** @throws CrSpaceError */
+  private checkCrSpace(address: number, before: Uint32Array): void {
+    const { faults } = this
+    if (faults.answersAt(address) && !faults.unplugged && !faults.eperm) return
+    const errno = faults.eperm ? 'EPERM' : faults.unplugged ? 'ENODEV' : 'ETIMEDOUT'
+    throw new CrSpaceError(emulatedError(errno, 'a fault that was asked for'), address, before)
   }
 
   private register(length: number): RegisteredMemory {

@@ -36,6 +36,35 @@ export interface ModuleProfile {
   readonly dateCode: string
 }
 
+/** A kind of resource that RESOURCE_DUMP dumps: its record in the menu, and what there is of it. */
+export interface DumpedResource {
+  readonly type: number
+  readonly name: string
+  /** Names of the indices; absent where it has none. */
+  readonly index1?: string
+  readonly index2?: string
+  /** Indices that must be given. */
+  readonly must?: readonly ('index1' | 'index2')[]
+  /** What num_of_obj may be beside 0 and 1; absent where only these. */
+  readonly num1?: readonly ('all' | 'active')[]
+  readonly num2?: readonly ('all' | 'active')[]
+  /** Payload of one object, or of one entry of it; of a query it is that of the command. */
+  readonly dwords?: number
+  /** Objects: those of this command of `objects`, or so many from 0 on. */
+  readonly objects?: string
+  readonly count?: number
+  /** Entries of each object, selected by index2. */
+  readonly entries?: number
+  /** All objects in one dump, without an index. */
+  readonly everything?: boolean
+  /** The outbox of this command is the payload. */
+  readonly query?: string
+  /** Other resources of the same object, by name: they are referred to, not dumped. */
+  readonly references?: readonly string[]
+  /** Said where there is no object. */
+  readonly notice?: string
+}
+
 /** A device as data: fixtures/devices/NAME.json. With "extends": NAME, what differs from another one. */
 export interface Profile {
   readonly name: string
@@ -75,6 +104,8 @@ export interface Profile {
     /** Blocks that firmware itself adds to a dump, each in the chain that begins at 0x18. */
     readonly chain?: readonly (readonly [address: number, dwords: number])[]
   }
+  /** What RESOURCE_DUMP dumps, in the order of its menu. */
+  readonly resourceDump?: readonly DumpedResource[]
   /** Fields of its VPD, by keyword: PN, SN, ... and ID for the product name. */
   readonly vpd: Readonly<Record<string, string>>
 }

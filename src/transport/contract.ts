@@ -78,8 +78,25 @@ export interface RegisterAccess {
 }
 
 export interface CrSpace {
-  /** Reads `dwords` 32-bit words from a byte address. */
+  /** Reads `dwords` 32-bit words from a byte address. @throws CrSpaceError at the word that cannot be read */
   read(address: number, dwords: number): Promise<Uint32Array>
+  /** Absent where the device does not lead from word to word. */
+  readonly scan?: CrSpaceScan
+}
+
+/** CR space without knowing what is there: each word that is read tells where the next one lies. */
+export interface CrSpaceScan {
+  /** Bytes of the space; 0 where the device does not tell. */
+  size(): Promise<number>
+  /** Up to `most` words, from the first at or behind `from`. @throws CrSpaceError */
+  read(from: number, most: number): Promise<ScannedWords>
+}
+
+export interface ScannedWords {
+  /** Address, value, address, value, ... */
+  readonly pairs: Uint32Array
+  /** Where to go on; undefined when that was all. */
+  readonly next: number | undefined
 }
 
 /**
@@ -119,6 +136,18 @@ export class DeliveryError extends Error {
     this.errno = errno
     this.kind = options.kind ?? 'delivery'
     this.hint = options.hint
+  }
+}
+
+/** A word of CR space cannot be read. */
+export class CrSpaceError extends DeliveryError {
+  constructor(
+    readonly reason: DeliveryError,
+    readonly address: number,
+    /** What this call had read before: words, or the pairs of a scan. */
+    readonly before: Uint32Array,
+  ) {
+    super(`CR space 0x${address.toString(16).padStart(8, '0')} cannot be read: ${reason.message}`, reason.errno, reason)
   }
 }
 

@@ -37,7 +37,7 @@ async function openNamed(name: string, options: OpenOptions): Promise<Transport>
     return openEmulated(rest, options)
   }
   if (scheme === 'replay') {
-    const { openReplay } = await import('./recording')
+    const { openReplay } = await import('./replay')
     return openReplay(rest)
   }
   const { entry, doors } = findDoors(name, options)

@@ -4,7 +4,7 @@ import { DeliveryError } from './contract'
 import { lockdownState } from './lockdown'
 
 /** Spaces behind the gateway (facts: PCI access path, B.3). */
-export const space = { ICMD_EXT: 0x1, CR: 0x2, ICMD: 0x3, SEMAPHORE: 0xa } as const
+export const space = { ICMD_EXT: 0x1, CR: 0x2, ICMD: 0x3, SCAN: 0x7, SEMAPHORE: 0xa } as const
 
 const CAPABILITY_POINTER = 0x34
 const VENDOR_SPECIFIC = 0x09
@@ -16,6 +16,7 @@ const MAX_CAPABILITIES = 48
 /** Registers of the capability, little-endian dwords. */
 const register = { CONTROL: 0x4, COUNTER: 0x8, SEMAPHORE: 0xc, ADDRESS: 0x10, DATA: 0x14 } as const
 const STATUS = 29
+const SIZE_VALID = 1 << 28
 const FLAG = 0x80000000
 const ADDRESS_MASK = 0x3fffffff
 
@@ -44,8 +45,14 @@ export function findGateway(fd: number): number | undefined {
 export interface OwnedGateway {
   /** False when the device does not offer the space. */
   select(space: number): boolean
+  /** @throws DeliveryError when the device does not offer the space */
+  enter(space: number): void
   read(address: number): number
+  /** In the space of scans: the word, and where the device leads next. */
+  readAndNext(address: number): { readonly value: number; readonly next: number }
   write(address: number, value: number): void
+  /** What the selected space says is its size, in bytes; 0 when it does not say. */
+  size(): number
 }
 
 /**
@@ -54,6 +61,8 @@ export interface OwnedGateway {
  * path. Nothing else in config space is written.
  */
 export class PciGateway {
+  private readonly answer = Buffer.alloc(8)
+
   constructor(
     private readonly fd: number,
     private readonly at: number,
@@ -95,7 +104,12 @@ export class PciGateway {
     try {
       return work({
         select: (wanted) => this.select(wanted),
-        read: (address) => this.readWord(address),
+        enter: (wanted) => {
+          if (!this.select(wanted)) throw this.noSpace(wanted)
+        },
+        read: (address) => this.readWord(address).value,
+        readAndNext: (address) => this.readWord(address),
+        size: () => ((this.get(register.CONTROL) & SIZE_VALID) === 0 ? 0 : this.get(register.ADDRESS) & ADDRESS_MASK),
         write: (address, value) => this.writeWord(address, value),
       })
     } finally {
@@ -110,46 +124,55 @@ export class PciGateway {
     return (now & 0xffff) === wanted && now >>> STATUS !== 0
   }
 
-  private readWord(address: number): number {
+  private noSpace(wanted: number): DeliveryError {
+    const message = `${this.node}: EOPNOTSUPP: the gateway has no space 0x${wanted.toString(16)}`
+    return new DeliveryError(message, 'EOPNOTSUPP', { kind: 'unsupported' })
+  }
+
+  /** Address and data lie beside one another, and the kernel reads them in this order: what follows the flag is the answer. */
+  private readWord(address: number): { value: number; next: number } {
     this.put(register.ADDRESS, address & ADDRESS_MASK)
-    this.poll(1)
-    return this.get(register.DATA)
+    for (let poll = 0; poll < FLAG_POLLS; poll++) {
+      this.access(() => readSync(this.fd, this.answer, 0, 8, this.at + register.ADDRESS), 8)
+      const flagged = this.answer.readUInt32LE(0)
+      if (flagged >>> 31 === 1) return { value: this.answer.readUInt32LE(4), next: flagged & ADDRESS_MASK }
+    }
+    throw this.silent()
   }
 
   private writeWord(address: number, value: number): void {
     this.put(register.DATA, value)
     this.put(register.ADDRESS, ((address & ADDRESS_MASK) | FLAG) >>> 0)
-    this.poll(0)
+    for (let poll = 0; poll < FLAG_POLLS; poll++) if (this.get(register.ADDRESS) >>> 31 === 0) return
+    throw this.silent()
   }
 
-  /** The device turns the flag when it is done. */
-  private poll(flag: 0 | 1): void {
-    for (let poll = 0; poll < FLAG_POLLS; poll++) if (this.get(register.ADDRESS) >>> 31 === flag) return
-    throw new DeliveryError(`${this.node}: ETIMEDOUT: the PCI gateway does not answer`, 'ETIMEDOUT', {
+  private silent(): DeliveryError {
+    return new DeliveryError(`${this.node}: ETIMEDOUT: the PCI gateway does not answer`, 'ETIMEDOUT', {
       hint: 'the device may be in reset or in an error state; see the kernel log',
     })
   }
 
   private get(at: number): number {
     const bytes = Buffer.alloc(4)
-    this.access(() => readSync(this.fd, bytes, 0, 4, this.at + at))
+    this.access(() => readSync(this.fd, bytes, 0, 4, this.at + at), 4)
     return bytes.readUInt32LE()
   }
 
   private put(at: number, value: number): void {
     const bytes = Buffer.alloc(4)
     bytes.writeUInt32LE(value >>> 0)
-    this.access(() => writeSync(this.fd, bytes, 0, 4, this.at + at))
+    this.access(() => writeSync(this.fd, bytes, 0, 4, this.at + at), 4)
   }
 
-  private access(work: () => number): void {
+  private access(work: () => number, length: number): void {
     let done: number
     try {
       done = work()
     } catch (error) {
       throw accessError(error, this.node, this.sysfs)
     }
-    if (done !== 4) throw new DeliveryError(`${this.node}: EIO: config space ends early`, 'EIO')
+    if (done !== length) throw new DeliveryError(`${this.node}: EIO: config space ends early`, 'EIO')
   }
 }
 

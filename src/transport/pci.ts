@@ -13,6 +13,7 @@ import {
   type UserContext,
 } from './contract'
 import { openError } from './errno'
+import { crSpaceBehind } from './pci-cr-space'
 import { findGateway, PciGateway, space, type OwnedGateway } from './pci-gateway'
 import { checkLengths, Serial } from './serial'
 
@@ -61,9 +62,6 @@ const icmdErrors: Readonly<Record<number, string>> = {
 const SEMAPHORE_PATIENCE = 6000
 const ANSWER_PATIENCE = 30_000
 
-/** CR-space words that are read before others get their turn at the gateway. */
-const WORDS_AT_ONCE = 256
-
 export interface PciOptions {
   readonly sysfsRoot?: string | undefined
   /** Take away semaphores that a tool left behind when it was killed. */
@@ -110,14 +108,18 @@ async function connect(device: DeviceIdentity, file: FileHandle, options: PciOpt
 
 interface Probed {
   readonly cr: boolean
+  readonly scan: boolean
   readonly icmd: boolean
   readonly hardwareId: number
 }
 
 function probe(owned: OwnedGateway): Probed {
-  const [icmdThere, semaphore, cr] = [space.ICMD, space.SEMAPHORE, space.CR].map((one) => owned.select(one))
+  const [icmdThere, semaphore, scan, cr] = [space.ICMD, space.SEMAPHORE, space.SCAN, space.CR].map((one) =>
+    owned.select(one),
+  )
   return {
     cr: cr === true,
+    scan: scan === true,
     icmd: icmdThere === true && semaphore === true,
     hardwareId: cr === true ? owned.read(HARDWARE_ID) & 0xffff : 0,
   }
@@ -141,7 +143,7 @@ class PciTransport implements Transport {
         limit: DEFAULT_SIZE - HEADERS,
         access: (id, how, bytes) => this.serial.run(() => this.access(id, how, bytes)),
       }
-    if (found.cr) this.crSpace = { read: (address, dwords) => this.serial.run(() => this.readCrSpace(address, dwords)) }
+    if (found.cr) this.crSpace = crSpaceBehind(gateway, this.serial, found.scan)
   }
 
   identify(): Promise<UserContext> {
@@ -174,19 +176,6 @@ class PciTransport implements Transport {
     return there ? undefined : 'the gateway offers no ICMD mailbox'
   }
 
-  private async readCrSpace(address: number, dwords: number): Promise<Uint32Array> {
-    if (!Number.isSafeInteger(address) || address < 0 || address % 4 !== 0 || address + dwords * 4 > 2 ** 30)
-      throw new RangeError('CR-space addresses are multiples of 4 below 2^30')
-    const words = new Uint32Array(dwords)
-    for (let done = 0; done < dwords; done += WORDS_AT_ONCE)
-      await this.gateway.own((owned) => {
-        this.select(owned, space.CR)
-        const end = Math.min(dwords, done + WORDS_AT_ONCE)
-        for (let index = done; index < end; index++) words[index] = owned.read(address + index * 4)
-      })
-    return words
-  }
-
   private async access(id: number, how: 'read' | 'write', bytes: Uint8Array): Promise<RegisterReply> {
     if (bytes.length % 4 !== 0) throw new RangeError('a register is a whole number of dwords')
     const request = Buffer.alloc(HEADERS + bytes.length)
@@ -201,7 +190,7 @@ class PciTransport implements Transport {
       return { status: (reply[2] ?? 0) & 0x7f, syndrome, bytes: Uint8Array.from(reply.subarray(HEADERS)) }
     } finally {
       await this.gateway.own((owned) => {
-        this.select(owned, space.SEMAPHORE)
+        owned.enter(space.SEMAPHORE)
         owned.write(0, 0)
       })
     }
@@ -211,7 +200,7 @@ class PciTransport implements Transport {
     const address = notReady[this.found.hardwareId]
     if (address === undefined || !this.found.cr) return
     const word = await this.gateway.own((owned) => {
-      this.select(owned, space.CR)
+      owned.enter(space.CR)
       return owned.read(address)
     })
     if (word >>> 31 === 1)
@@ -226,7 +215,7 @@ class PciTransport implements Transport {
     const until = Date.now() + SEMAPHORE_PATIENCE
     for (;;) {
       const holder = await this.gateway.own((owned) => {
-        this.select(owned, space.SEMAPHORE)
+        owned.enter(space.SEMAPHORE)
         owned.write(0, own)
         return owned.read(0)
       })
@@ -238,7 +227,7 @@ class PciTransport implements Transport {
 
   private async command(opcode: number, request: Buffer): Promise<{ reply: Buffer; syndrome: number }> {
     await this.gateway.own((owned) => {
-      this.select(owned, space.ICMD)
+      owned.enter(space.ICMD)
       this.size ??= owned.read(icmd.SIZE) || DEFAULT_SIZE
       if (request.length > this.size)
         throw new DeliveryError(`${this.device.node}: EMSGSIZE: the mailbox holds ${this.size} bytes`, 'EMSGSIZE')
@@ -256,7 +245,7 @@ class PciTransport implements Transport {
         'EIO',
       )
     return this.gateway.own((owned) => {
-      this.select(owned, space.ICMD)
+      owned.enter(space.ICMD)
       const reply = Buffer.alloc(request.length)
       for (let at = 0; at < reply.length; at += 4) reply.writeUInt32BE(owned.read(icmd.MAILBOX + at), at)
       const failed = ((reply[2] ?? 0) & 0x7f) !== 0
@@ -269,7 +258,7 @@ class PciTransport implements Transport {
     const until = Date.now() + ANSWER_PATIENCE
     for (let poll = 0; ; poll++) {
       const control = await this.gateway.own((owned) => {
-        this.select(owned, space.ICMD)
+        owned.enter(space.ICMD)
         return owned.read(icmd.CONTROL)
       })
       if ((control & BUSY) === 0) return (control >>> 8) & 0xff
@@ -277,17 +266,6 @@ class PciTransport implements Transport {
         throw new DeliveryError(`${this.device.node}: ETIMEDOUT: firmware did not answer in 30 s`, 'ETIMEDOUT')
       if (poll >= 5) await sleep(Math.min(8, 2 ** (poll - 5)))
     }
-  }
-
-  private select(owned: OwnedGateway, wanted: number): void {
-    if (!owned.select(wanted))
-      throw new DeliveryError(
-        `${this.device.node}: EOPNOTSUPP: the gateway has no space 0x${wanted.toString(16)}`,
-        'EOPNOTSUPP',
-        {
-          kind: 'unsupported',
-        },
-      )
   }
 }
 

@@ -155,7 +155,18 @@ test('faults: each command counts, and a bad one tells the grammar', () => {
   faults.next()
   expect(faults.unplugged).toBe(true)
   expect(new Faults('eperm').eperm).toBe(true)
-  for (const bad of ['x', 'errno', 'errno=5', 'status=256', 'delay=5', 'unplug=1', 'errno=EIO@0', 'short@x']) {
+  for (const bad of [
+    'x',
+    'errno',
+    'errno=5',
+    'status=256',
+    'delay=5',
+    'unplug=x',
+    'stuck=',
+    'unplug=0x1@2',
+    'errno=EIO@0',
+    'short@x',
+  ]) {
     expect(() => new Faults(bad)).toThrow(ValueError)
     expect(() => new Faults(bad)).toThrow(/errno=NAME@N/)
   }

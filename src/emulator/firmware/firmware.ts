@@ -8,7 +8,8 @@ import { CrSpace } from './cr-space'
 import { ObjectTable, type HostMemory, type LeakCounts } from './objects'
 import { objectCommands } from './object-commands'
 import { Refusal, Status, syndrome } from './refusal'
-import { CORE_DUMP, RegisterFile } from './registers'
+import { ResourceDump } from './resource-dump'
+import { CORE_DUMP, RegisterFile, RESOURCE_DUMP } from './registers'
 import { encodeValues, numberOf } from './values'
 
 /** What a command's handler is given. */
@@ -37,6 +38,7 @@ export class Firmware {
   readonly objects = new ObjectTable()
   readonly registers: RegisterFile
   readonly crSpace: CrSpace
+  private readonly resourceDump: ResourceDump
 
   constructor(
     readonly profile: Profile,
@@ -45,6 +47,7 @@ export class Firmware {
   ) {
     this.registers = new RegisterFile(profile, catalogue, codec)
     this.crSpace = new CrSpace(profile, catalogue)
+    this.resourceDump = new ResourceDump(this)
   }
 
   /** CREATE_UCTX; 0 when there is none left. */
@@ -75,6 +78,7 @@ export class Firmware {
   /** An access register, through whatever door. @throws Refusal */
   accessRegister(id: number, method: 'read' | 'write', image: Uint8Array, room: number): Uint8Array {
     if (id === CORE_DUMP) return coreDump(this, image, room)
+    if (id === RESOURCE_DUMP && this.profile.resourceDump !== undefined) return this.resourceDump.answer(image, room)
     return this.registers.access(id, method, image, room)
   }
 

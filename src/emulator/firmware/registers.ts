@@ -22,6 +22,7 @@ const MASK_AT = 8
 const GROUPS = 4
 
 export const CORE_DUMP = 0x402e
+export const RESOURCE_DUMP = 0xc000
 const MCIA = 0x9014
 const MQIS = 0x9064
 

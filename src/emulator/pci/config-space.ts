@@ -30,8 +30,12 @@ export class ConfigSpace {
     if (offset >= end) return new Uint8Array(0)
     if (this.machine.faults.unplugged) return new Uint8Array(end - offset).fill(0xff)
     const result = Buffer.from(this.bytes.subarray(offset, end))
-    const register = this.gatewayRegister(offset, length)
-    if (register !== undefined && privileged) result.writeUInt32LE(this.gateway.read(register))
+    if (!privileged) return result
+    // The kernel reads aligned dwords, one after the other.
+    for (let at = 0; at + 4 <= result.length; at += 4) {
+      const register = this.gatewayRegister(offset + at, 4)
+      if (register !== undefined) result.writeUInt32LE(this.gateway.read(register), at)
+    }
     return result
   }
 

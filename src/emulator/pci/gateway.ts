@@ -77,9 +77,9 @@ export class Gateway {
   /** The flag is 1 for a write, and 0 when it is done; the other way round for a read. */
   private run(value: number): void {
     this.address = value
-    if (this.machine.faults.stuck) return
     const target = this.spaces.get(this.control)
     const address = value & ADDRESS_MASK
+    if (!this.answers(address)) return
     if (value >>> 31 === 1) {
       target?.write(address, this.data)
       this.address = address
@@ -87,6 +87,12 @@ export class Gateway {
       this.data = (target?.read(address) ?? 0xbadacce5) >>> 0
       this.address = ((target?.next?.(address) ?? address) | FLAG) >>> 0
     }
+  }
+
+  private answers(address: number): boolean {
+    const { faults } = this.machine
+    const isCrSpace = this.control === space.CR || this.control === space.SCAN
+    return isCrSpace ? faults.answersAt(address) : !faults.stuck
   }
 
   private controlWord(): number {
