@@ -40,4 +40,5 @@ export {
 } from './transport/contract'
 export { listDevices, type DeviceEntry, type Door } from './transport/discover'
 export { openTransport, type OpenOptions } from './transport/open'
-export { openReplay, recordTransport } from './transport/recording'
+export { recordTransport } from './transport/recording'
+export { openReplay } from './transport/replay'

@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs'
 import { UsageError } from '../device/errors'
 import { emptyImage, fittedImage, registerTarget } from '../device/registers'
 import type { Catalogue } from '../prm/catalogue'
@@ -10,6 +9,7 @@ import { imageOfRows, parseRegisterTable, type TextRow } from '../prm/register-t
 import { fieldRows } from '../render/columns'
 import { hexView } from '../render/hex'
 import { flatten, hexString, toJson } from '../render/values'
+import { readInput } from './input'
 import { enumNamer } from './naming'
 import { openFacts } from './session'
 import type { Context, Result } from './types'
@@ -64,12 +64,4 @@ function bytesFor(codec: Codec, layout: string, input: Uint8Array): Input {
   const { image, unknown } = imageOfRows(codec, layout, rows, emptyImage(codec, layout))
   if (unknown.length === rows.length) throw new MalformedData('input', `has no field of ${layout}`)
   return { bytes: fittedImage(codec, layout, image), format: 'register', unknown }
-}
-
-function readInput(file: string): Uint8Array {
-  try {
-    return readFileSync(file === '-' ? 0 : file)
-  } catch (error) {
-    throw new UsageError(`${file === '-' ? 'stdin' : file} cannot be read: ${(error as Error).message}`)
-  }
 }

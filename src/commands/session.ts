@@ -50,8 +50,9 @@ function transportKind(text: string | undefined): TransportKind | undefined {
   throw new UsageError(`--transport ${text}: it is mlx5ctl, fwctl or pci`)
 }
 
-function eventText({ command, opMod, scope, status, milliseconds }: CommandEvent): string {
+function eventText({ command, opMod, scope, subject, status, milliseconds }: CommandEvent): string {
   const scoped = scope === null ? '' : ` scope ${scope}`
   const result = typeof status === 'number' ? `status 0x${status.toString(16)}` : status
-  return `${command.name} op_mod 0x${opMod.toString(16)}${scoped}: ${result}, ${milliseconds.toFixed(2)} ms`
+  const about = subject === undefined ? '' : ` ${subject}`
+  return `${command.name}${about} op_mod 0x${opMod.toString(16)}${scoped}: ${result}, ${milliseconds.toFixed(2)} ms`
 }

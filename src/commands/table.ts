@@ -109,6 +109,46 @@ export const commandTable: readonly CommandEntry[] = [
     load: () => import('./obj'),
   },
   {
+    name: 'coredump',
+    arguments: 'DEVICE',
+    summary: 'all registers of the device through registered memory',
+    description:
+      'Firmware writes all of its registers (CR space) into registered memory, as a rule with one command: pairs of address and value, big-endian, 8 bytes each. Needs the mlx5ctl driver; regdump reads registers over other doors. Raw bytes go to a file or a pipe; --format text gives the lines of mstregdump, --hex a hex dump, JSON a summary.',
+    options: [['--size BYTES', 'memory for one command: 64K, 2M (default: what the device asks for)']],
+    examples: [
+      'mlx5ctl coredump mlx5_core.ctl.0 -o core.bin',
+      'mlx5ctl coredump mlx5_core.ctl.0 | zstd >core.zst',
+      'mlx5ctl coredump 0000:03:00.0 --format text | grep 0x000f0014',
+      'mlx5ctl coredump emu:connectx7 --size 64K -j',
+    ],
+    abilities: ['device', 'raw', 'hex'],
+    takes: [1, 1],
+    load: () => import('./coredump'),
+  },
+  {
+    name: 'regdump',
+    arguments: 'DEVICE | diff A B [C]',
+    summary: 'register dump as mstregdump; compare dumps',
+    description:
+      'Reads CR space by the dump table of the chip over PCI, or by a core dump where there is only the mlx5ctl driver: "ADDRESS VALUE" lines as mstregdump prints them. --raw gives big-endian pairs, as coredump does. A read that fails ends it: what was read is kept, and the exit code is 8. diff tells which registers differ between dumps of any of these forms, and of three dumps which of those count.',
+    options: [
+      ['--via WAY', 'crspace, or coredump: firmware reads the registers'],
+      ['--scan', 'no table: read what the device says can be read'],
+      ['--table NAME', 'dump table of this chip or hardware id, for a chip that has none'],
+      ['--from FILE', 'convert a dump: lines, JSON, coredump:FILE, or crdump:FILE of devlink health dump show'],
+    ],
+    examples: [
+      'mlx5ctl regdump 0000:03:00.0 -o before.txt',
+      'mlx5ctl regdump mlx5_core.ctl.0 --via coredump',
+      'mlx5ctl regdump 03:00.0 --scan -j',
+      'mlx5ctl regdump --from coredump:core.bin',
+      'mlx5ctl regdump diff before.txt after.txt later.txt',
+    ],
+    abilities: ['device', 'raw', 'hex'],
+    takes: [0, 4],
+    load: () => import('./regdump'),
+  },
+  {
     name: 'decode',
     arguments: 'LAYOUT [FILE]',
     summary: 'decode bytes offline',

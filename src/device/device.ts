@@ -26,6 +26,8 @@ export interface CommandEvent {
   readonly command: Command
   readonly opMod: number
   readonly scope: Scope | null
+  /** Which register or object, where it was said. */
+  readonly subject: string | undefined
   /** Firmware status, or the errno of a failed delivery. */
   readonly status: number | string
   readonly milliseconds: number
@@ -49,10 +51,13 @@ export interface ExecuteOptions {
 }
 
 const HEADER = 16
+/** Milliseconds after which signals are let in. */
+const TURN = 20
 
 /** One device over any transport: commands by name, firmware's refusals as errors. */
 export class Device {
   private readonly started = Date.now()
+  private lastTurn = 0
 
   constructor(
     readonly transport: Transport,
@@ -86,7 +91,10 @@ export class Device {
     this.checkTaint(command, scope)
     if (options.cleanup !== true) this.checkInterrupted()
     const outboxLength = options.outboxLength ?? defaultOutboxLength(this.codec, command)
-    const outbox = await this.timed(command, opMod, scope, () => this.transport.execute({ inbox, outboxLength, scope }))
+    const subject = options.about?.subject
+    const outbox = await this.timed({ command, opMod, scope, subject }, () =>
+      this.transport.execute({ inbox, outboxLength, scope }),
+    )
     const status = outbox[0] ?? 0
     if (status !== 0) throw new FirmwareError(command, opMod, outbox, this.catalogue.status(status), options.about)
     const values = command.outbox === undefined ? {} : this.codec.decode(command.outbox, outbox, { partial: true })
@@ -97,7 +105,12 @@ export class Device {
    * An access register of a transport that has no command mailbox, whatever its status says.
    * @throws DeliveryError, Interrupted; Unsupported where registers go through commands
    */
-  async accessRegister(id: number, method: 'read' | 'write', image: Uint8Array): Promise<RegisterReply> {
+  async accessRegister(
+    id: number,
+    method: 'read' | 'write',
+    image: Uint8Array,
+    subject?: string,
+  ): Promise<RegisterReply> {
     const { registers } = this.transport
     const opMod = method === 'read' ? 1 : 0
     if (registers === undefined) throw new Unsupported('this transport has no registers of its own')
@@ -106,7 +119,7 @@ export class Device {
     this.checkInterrupted()
     const command = this.catalogue.command('ACCESS_REG')
     let reply: RegisterReply | undefined
-    await this.timed(command, opMod, null, async () => {
+    await this.timed({ command, opMod, scope: null, subject }, async () => {
       reply = await registers.access(id, method, image)
       return Uint8Array.of(reply.status)
     })
@@ -119,14 +132,12 @@ export class Device {
   }
 
   private async timed(
-    command: Command,
-    opMod: number,
-    scope: Scope | null,
+    what: Omit<CommandEvent, 'status' | 'milliseconds'>,
     work: () => Promise<Uint8Array>,
   ): Promise<Uint8Array> {
     const start = performance.now()
     const tell = (status: number | string): void =>
-      this.options.onCommand?.({ command, opMod, scope, status, milliseconds: performance.now() - start })
+      this.options.onCommand?.({ ...what, status, milliseconds: performance.now() - start })
     try {
       const outbox = await work()
       tell(outbox[0] ?? 0)
@@ -135,6 +146,19 @@ export class Device {
       tell(error instanceof DeliveryError ? error.errno : 'error')
       throw error
     }
+  }
+
+  /**
+   * Between two steps of what takes long and sends no commands: lets signals in, now and then.
+   * @throws Interrupted; DeliveryError when the time is over
+   */
+  async checkpoint(): Promise<void> {
+    const now = performance.now()
+    if (now - this.lastTurn > TURN) {
+      this.lastTurn = now
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    this.checkInterrupted()
   }
 
   private checkInterrupted(): void {

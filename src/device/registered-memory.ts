@@ -1,3 +1,4 @@
+import type { MemoryProvider } from '../transport/contract'
 import { Unsupported } from './errors'
 import type { Device } from './device'
 
@@ -20,12 +21,7 @@ export async function withDeviceMemory<T>(
   length: number,
   use: (memory: DeviceMemory) => Promise<T>,
 ): Promise<T> {
-  const { memory: provider } = device.transport
-  if (provider === undefined)
-    throw new Unsupported(
-      `this needs memory that the device can write to; ${device.identity.transport} offers none`,
-      'load the mlx5ctl driver',
-    )
+  const provider = memoryProvider(device)
   const undo: (() => Promise<unknown>)[] = []
   return cleaningUp(undo, async () => {
     const { pd } = (await device.command('ALLOC_PD')).values
@@ -50,6 +46,15 @@ export async function withDeviceMemory<T>(
     undo.unshift(() => device.command('DESTROY_MKEY', { mkey_index: index ?? 0 }, { cleanup: true }))
     return use({ mkey: (Number(index) << 8) >>> 0, address: memory.address, bytes: memory.bytes })
   })
+}
+
+/** @throws Unsupported on a transport without registered memory */
+export function memoryProvider({ transport }: Device): MemoryProvider {
+  if (transport.memory !== undefined) return transport.memory
+  throw new Unsupported(
+    `this needs memory that the device can write to; ${transport.device.transport} offers none`,
+    'only the mlx5ctl driver registers memory: load it (modprobe mlx5ctl), or use regdump over PCI for the registers',
+  )
 }
 
 /** Access mode of a key over a table of pages, and the QP number that stands for all. */

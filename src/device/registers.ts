@@ -59,7 +59,7 @@ export async function accessRegister(
     const { outbox } = await device.run(command, inbox, { outboxLength: inbox.length, about })
     return outbox.slice(HEADER)
   }
-  const { status, syndrome, bytes } = await device.accessRegister(target.id, method, image)
+  const { status, syndrome, bytes } = await device.accessRegister(target.id, method, image, about.subject)
   if (status === 0) return bytes
   const outbox = new Uint8Array(HEADER + bytes.length)
   outbox[0] = status

@@ -1,0 +1,50 @@
+/** Text of dumps, by the megabyte: bytes go straight to bytes, without strings between. */
+
+const DIGITS = Buffer.from('0123456789abcdef')
+/** The two digits of each byte. */
+const HIGH = Uint8Array.from({ length: 256 }, (_, byte) => DIGITS[byte >>> 4] ?? 0)
+const LOW = Uint8Array.from({ length: 256 }, (_, byte) => DIGITS[byte & 15] ?? 0)
+const SPACE = 0x20
+const NEWLINE = 0x0a
+
+const PAIR = 8
+const PAIR_LINE = '0x00000000 0x00000000\n'.length
+
+/** "0x%08x 0x%08x", address and value, one line for each pair of big-endian dwords; what is left of a pair is left out. */
+export function pairLines(pairs: Uint8Array): Uint8Array {
+  const count = Math.floor(pairs.length / PAIR)
+  const text = Buffer.allocUnsafe(count * PAIR_LINE)
+  for (let pair = 0, from = 0, to = 0; pair < count; pair++) {
+    for (let half = 0; half < 2; half++) {
+      text[to++] = 0x30
+      text[to++] = 0x78
+      for (let end = from + 4; from < end; from++) {
+        const byte = pairs[from] ?? 0
+        text[to++] = HIGH[byte] ?? 0
+        text[to++] = LOW[byte] ?? 0
+      }
+      text[to++] = half === 0 ? SPACE : NEWLINE
+    }
+  }
+  return text
+}
+
+const ROW = 16
+
+/** "0x00000010  00 00 00 04 ...": 16 bytes a line, each line with its offset, the first of which is `offset`. */
+export function hexRows(bytes: Uint8Array, offset = 0): Uint8Array {
+  const rows = Math.ceil(bytes.length / ROW)
+  const text = Buffer.allocUnsafe(rows * '0x00000000  '.length + bytes.length * 3)
+  let to = 0
+  for (let from = 0; from < bytes.length;) {
+    to += text.write(`0x${(offset + from).toString(16).padStart(8, '0')}  `, to, 'latin1')
+    for (const end = Math.min(bytes.length, from + ROW); from < end; from++) {
+      const byte = bytes[from] ?? 0
+      text[to++] = HIGH[byte] ?? 0
+      text[to++] = LOW[byte] ?? 0
+      text[to++] = SPACE
+    }
+    text[to - 1] = NEWLINE
+  }
+  return text.subarray(0, to)
+}
