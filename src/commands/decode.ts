@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { UsageError } from '../device/errors'
 import { emptyImage, fittedImage, registerTarget } from '../device/registers'
 import type { Catalogue } from '../prm/catalogue'
@@ -9,13 +10,35 @@ import { imageOfRows, parseRegisterTable, type TextRow } from '../prm/register-t
 import { fieldRows } from '../render/columns'
 import { hexView } from '../render/hex'
 import { flatten, hexString, toJson } from '../render/values'
+import { decodeDump, isResourceDump } from './decode-dump'
 import { readInput } from './input'
 import { enumNamer } from './naming'
 import { openFacts } from './session'
 import type { Context, Result } from './types'
 
-export async function run({ options }: Context, [name = '', file = '-']: readonly string[]): Promise<Result> {
+export async function run(context: Context, [name = '', file]: readonly string[]): Promise<Result> {
   const facts = openFacts()
+  if (name === 'rscdump' || (file === undefined && isDumpFile(facts.catalogue, name)))
+    return dumpOf(context, facts, name === 'rscdump' ? (file ?? '-') : name)
+  return decodeLayout(context, facts, name, file ?? '-')
+}
+
+/** The word is no name of the catalogue, but that of a file with a dump. */
+function isDumpFile(catalogue: Catalogue, name: string): boolean {
+  const isKnown = catalogue.findLayout(name) !== undefined || catalogue.findRegister(name) !== undefined
+  return !isKnown && existsSync(name) && isResourceDump(name)
+}
+
+function dumpOf(context: Context, facts: Facts, file: string): Result {
+  const { raw, hex, reserved } = context.options
+  if (raw || hex || reserved)
+    throw new UsageError('a resource dump is decoded as text or JSON: no --raw, --hex, --reserved')
+  return decodeDump(context, facts, file)
+}
+
+type Facts = ReturnType<typeof openFacts>
+
+function decodeLayout({ options }: Context, facts: Facts, name: string, file: string): Result {
   const { codec } = facts
   const layout = layoutName(facts.catalogue, name)
   const { bytes, format, unknown } = bytesFor(codec, layout, readInput(file))

@@ -86,10 +86,16 @@ class DumpWriter {
   ) {}
 
   add(pairs: Uint8Array): void {
+    this.total += pairs.length
+    const isKept = this.context.options.format === 'json'
+    if (!isKept && pairs.length >= PIECE) {
+      this.flush()
+      for (let at = 0; at < pairs.length; at += PIECE) this.write(pairs.subarray(at, at + PIECE))
+      return
+    }
     this.parts.push(pairs.slice())
     this.held += pairs.length
-    this.total += pairs.length
-    if (this.context.options.format !== 'json' && this.held >= PIECE) this.flush()
+    if (!isKept && this.held >= PIECE) this.flush()
   }
 
   async collect(work: () => Promise<void>): Promise<Result> {
@@ -121,6 +127,10 @@ class DumpWriter {
     const pairs = Buffer.concat(this.parts)
     this.parts = []
     this.held = 0
+    if (pairs.length > 0) this.write(pairs)
+  }
+
+  private write(pairs: Uint8Array): void {
     const { context, device } = this
     const { format, raw, hex } = context.options
     if (raw) context.write(pairs)
@@ -132,7 +142,7 @@ class DumpWriter {
 }
 
 /** Bytes of pairs that are written at once. */
-const PIECE = 256 * 1024
+const PIECE = 64 * 1024
 
 /** Words are big-endian in the hex digits. */
 function blockData({ address, words }: { readonly address: number; readonly words: Uint32Array }): unknown {

@@ -126,6 +126,32 @@ export const commandTable: readonly CommandEntry[] = [
     load: () => import('./coredump'),
   },
   {
+    name: 'rscdump',
+    arguments: 'menu DEVICE | DEVICE SEGMENT',
+    summary: 'resource dump: contexts, buffers, slices, ..., by the menu of the device',
+    description:
+      'menu: what the device dumps, with the arguments that each segment takes (! where it must be given). Else one segment by name or number, its arguments checked against the menu, through registered memory where there is some, else inline, 208 bytes a command. Segments are decoded; --raw gives the exact bytes, as mstresourcedump writes them. decode reads such files.',
+    options: [
+      ['--index1 N', 'first index, as the menu names it'],
+      ['--index2 N', 'second index'],
+      ['--num1 N', 'objects from index1 on: a number, all or active'],
+      ['--num2 N', 'objects from index2 on: a number, all or active'],
+      ['--vhca-id N', 'of another function'],
+      ['--depth N', 'follow references, so many levels, or all (default: 0)'],
+      ['--via WAY', 'memory or inline (default: memory where there is some)'],
+      ['--size BYTES', 'memory for one command (default: 1M)'],
+    ],
+    examples: [
+      'mlx5ctl rscdump menu 0000:03:00.0',
+      'mlx5ctl rscdump fwctl0 FULL_QPC --index1 0x52 --depth all',
+      'mlx5ctl rscdump mlx5_0 PRM_QUERY_QP --index1 0x52 -j',
+      'mlx5ctl rscdump mlx5_core.ctl.0 SX_SLICE_ALL --raw -o sx.bin',
+    ],
+    abilities: ['device', 'raw', 'hex'],
+    takes: [2, 2],
+    load: () => import('./rscdump'),
+  },
+  {
     name: 'regdump',
     arguments: 'DEVICE | diff A B [C]',
     summary: 'register dump as mstregdump; compare dumps',
@@ -150,12 +176,14 @@ export const commandTable: readonly CommandEntry[] = [
   },
   {
     name: 'decode',
-    arguments: 'LAYOUT [FILE]',
-    summary: 'decode bytes offline',
+    arguments: 'LAYOUT [FILE] | rscdump [FILE] | FILE',
+    summary: 'decode bytes and resource dumps offline',
     description:
-      'Decodes what a file or stdin holds with a layout of the catalogue, a register (PAOS) or the inbox or outbox of a command (QUERY_QP.in, QUERY_QP.out). Takes raw bytes, hex text, hexdump, xxd, the hex dumps of mlx5ctl, kernel logs, and the tables of mstreg, mlxreg and reg get.',
+      'Decodes resource dumps: raw, as mstresourcedump prints them, or in the JSON of devlink health dump show; a FILE alone is told by its looks. Else decodes what a file or stdin holds with a layout of the catalogue, a register (PAOS) or the inbox or outbox of a command (QUERY_QP.in, QUERY_QP.out). Takes raw bytes, hex text, hexdump, xxd, the hex dumps of mlx5ctl, kernel logs, and the tables of mstreg, mlxreg and reg get.',
     options: [],
     examples: [
+      'mlx5ctl decode sx.bin',
+      'devlink health dump show pci/0000:03:00.0 reporter tx -j | mlx5ctl decode rscdump --format ndjson',
       'mlx5ctl decode query_issi_out dump.bin',
       'xxd -p out.bin | mlx5ctl decode QUERY_ISSI.out -j',
       'mstreg -d 03:00.0 --reg_name PAOS --get -i local_port=1 | mlx5ctl decode PAOS -j',

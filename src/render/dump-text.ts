@@ -30,21 +30,24 @@ export function pairLines(pairs: Uint8Array): Uint8Array {
 }
 
 const ROW = 16
+const ROW_HEAD = '0x00000000  '.length
 
 /** "0x00000010  00 00 00 04 ...": 16 bytes a line, each line with its offset, the first of which is `offset`. */
 export function hexRows(bytes: Uint8Array, offset = 0): Uint8Array {
   const rows = Math.ceil(bytes.length / ROW)
-  const text = Buffer.allocUnsafe(rows * '0x00000000  '.length + bytes.length * 3)
-  let to = 0
-  for (let from = 0; from < bytes.length;) {
-    to += text.write(`0x${(offset + from).toString(16).padStart(8, '0')}  `, to, 'latin1')
-    for (const end = Math.min(bytes.length, from + ROW); from < end; from++) {
+  const text = Buffer.alloc(rows * ROW_HEAD + bytes.length * 3, SPACE)
+  for (let from = 0, to = 0; from < bytes.length;) {
+    text[to] = 0x30
+    text[to + 1] = 0x78
+    const place = offset + from
+    for (let digit = 9, rest = place; digit > 1; digit--, rest >>>= 4) text[to + digit] = LOW[rest & 15] ?? 0
+    to += ROW_HEAD
+    for (const end = Math.min(bytes.length, from + ROW); from < end; from++, to += 3) {
       const byte = bytes[from] ?? 0
-      text[to++] = HIGH[byte] ?? 0
-      text[to++] = LOW[byte] ?? 0
-      text[to++] = SPACE
+      text[to] = HIGH[byte] ?? 0
+      text[to + 1] = LOW[byte] ?? 0
     }
     text[to - 1] = NEWLINE
   }
-  return text.subarray(0, to)
+  return text
 }

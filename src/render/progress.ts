@@ -11,20 +11,24 @@ export class Progress {
 
   constructor(
     private readonly label: string,
-    private readonly total: number,
+    /** Undefined where nobody knows. */
+    private readonly total: number | undefined,
     private readonly enabled: boolean,
   ) {}
 
-  async step(): Promise<void> {
-    this.done++
+  async step(count = 1): Promise<void> {
+    this.done += count
     if (!this.enabled || Date.now() - this.started < PATIENCE) return
-    if (this.bar === undefined) {
-      const { SingleBar, Presets } = await import('cli-progress')
-      const format = `${this.label} {bar} {value}/{total}`
-      this.bar = new SingleBar({ format, stream: process.stderr, clearOnComplete: true }, Presets.shades_classic)
-      this.bar.start(this.total, this.done)
-    }
+    this.bar ??= await this.start()
     this.bar.update(this.done)
+  }
+
+  private async start(): Promise<SingleBar> {
+    const { SingleBar, Presets } = await import('cli-progress')
+    const format = this.total === undefined ? `{value} ${this.label}` : `${this.label} {bar} {value}/{total}`
+    const bar = new SingleBar({ format, stream: process.stderr, clearOnComplete: true }, Presets.shades_classic)
+    bar.start(this.total ?? 0, this.done)
+    return bar
   }
 
   stop(): void {

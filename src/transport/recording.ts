@@ -4,6 +4,8 @@ import {
   CrSpaceError,
   DeliveryError,
   type DeviceIdentity,
+  type MemoryProvider,
+  type RegisteredMemory,
   type RegisterReply,
   type ScannedWords,
   type Transport,
@@ -19,10 +21,12 @@ import {
  *   {"register":36896,"method":"read","in":"<hex>","out":"<hex>","status":0,"syndrome":0,"us":85}
  *   {"cr":983060,"dwords":1,"out":"<hex>","us":3}
  *   {"cr":131072,"dwords":256,"out":"<hex>","at":131080,"errno":"EIO","message":"...","kind":"delivery"}
+ *   {"memory":2097152,"id":5,"address":"0x7f0000000000","us":40}
+ *   {"in":"<hex>","scope":1,"outLength":80,"out":"<hex>","wrote":[{"id":5,"offset":0,"data":"<hex>"}],"us":900}
  *   {"scanSize":5245960,"us":2}
  *   {"scan":0,"most":4096,"out":"<hex>","next":65536,"us":900}
  *
- * Words of CR space are big-endian. A read of it that failed has the words before the one that failed, and its address.
+ * What a command changed in registered memory stands beside its outbox. Words of CR space are big-endian. A read of it that failed has the words before the one that failed, and its address.
  */
 export const VERSION = 1
 
@@ -70,14 +74,29 @@ export interface ScanSizeExchange extends Failure {
   readonly scanSize: number
 }
 
+/** Memory was registered; `memory` is its length in bytes as it was asked for. */
+export interface MemoryExchange extends Failure {
+  readonly memory: number
+  readonly id?: number
+  readonly address?: string
+}
+
+/** What the device wrote into registered memory. */
+export interface MemoryChange {
+  readonly id: number
+  readonly offset: number
+  readonly data: string
+}
+
 export interface Exchange extends Failure {
   readonly in: string
   readonly scope: number | null
   readonly outLength: number
   readonly out?: string
+  readonly wrote?: readonly MemoryChange[]
 }
 
-export type Line = Exchange | RegisterExchange | CrExchange | ScanExchange | ScanSizeExchange
+export type Line = Exchange | RegisterExchange | CrExchange | ScanExchange | ScanSizeExchange | MemoryExchange
 
 /** Passes everything through and writes it down. */
 export async function recordTransport(transport: Transport, file: string): Promise<Transport> {
@@ -100,7 +119,8 @@ export async function recordTransport(transport: Transport, file: string): Promi
       throw error
     }
   }
-  const { registers, crSpace } = transport
+  const { registers, crSpace, memory } = transport
+  const watched = new Set<WatchedMemory>()
   return {
     device: transport.device,
     identify: () => transport.identify(),
@@ -108,14 +128,17 @@ export async function recordTransport(transport: Transport, file: string): Promi
       passed<Uint8Array, Exchange>(
         { in: hex(request.inbox), scope: request.scope, outLength: request.outboxLength },
         () => transport.execute(request),
-        (outbox) => ({ out: hex(outbox) }),
+        (outbox) => {
+          const wrote = [...watched].flatMap((one) => one.changes())
+          return { out: hex(outbox), ...(wrote.length === 0 ? {} : { wrote }) }
+        },
       ),
     close: async () => {
       await transport.close()
       if (!closed) closeSync(fd)
       closed = true
     },
-    ...(transport.memory === undefined ? {} : { memory: transport.memory }),
+    ...(memory === undefined ? {} : { memory: recordedMemory(memory, passed, watched) }),
     ...(registers === undefined
       ? {}
       : {
@@ -134,6 +157,51 @@ export async function recordTransport(transport: Transport, file: string): Promi
 }
 
 type Passed = <T, L extends Line>(base: L, work: () => Promise<T>, result: (value: T) => Partial<L>) => Promise<T>
+
+/** Memory whose changes are looked for after each command. */
+class WatchedMemory {
+  private before: Buffer
+
+  constructor(private readonly memory: RegisteredMemory) {
+    this.before = Buffer.from(memory.bytes)
+  }
+
+  /** From the first to the last byte that is another than before. */
+  changes(): MemoryChange[] {
+    const { id, bytes } = this.memory
+    if (bytes.length !== this.before.length || this.before.equals(bytes)) return []
+    let [first, last] = [0, bytes.length - 1]
+    while (bytes[first] === this.before[first]) first++
+    while (bytes[last] === this.before[last]) last--
+    this.before = Buffer.from(bytes)
+    return [{ id, offset: first, data: hex(bytes.subarray(first, last + 1)) }]
+  }
+}
+
+function recordedMemory(provider: MemoryProvider, passed: Passed, watched: Set<WatchedMemory>): MemoryProvider {
+  return {
+    register: async (length) => {
+      const memory = await passed<RegisteredMemory, MemoryExchange>(
+        { memory: length },
+        () => provider.register(length),
+        ({ id, address }) => ({ id, address: `0x${address.toString(16)}` }),
+      )
+      const one = new WatchedMemory(memory)
+      watched.add(one)
+      return {
+        id: memory.id,
+        address: memory.address,
+        get bytes() {
+          return memory.bytes
+        },
+        release: () => {
+          watched.delete(one)
+          return memory.release()
+        },
+      }
+    },
+  }
+}
 
 function recordedCrSpace(crSpace: CrSpace, passed: Passed): CrSpace {
   const { scan } = crSpace

@@ -7,7 +7,9 @@ import {
   type DeviceIdentity,
   type ExecuteRequest,
   OpenError,
+  type MemoryProvider,
   type RegisterAccess,
+  type RegisteredMemory,
   type RegisterReply,
   type ScannedWords,
   type Transport,
@@ -20,6 +22,7 @@ import {
   type Exchange,
   type Header,
   type Line,
+  type MemoryExchange,
   type RegisterExchange,
   type ScanExchange,
   type ScanSizeExchange,
@@ -59,7 +62,9 @@ class ReplayTransport implements Transport {
   readonly device: DeviceIdentity
   readonly registers?: RegisterAccess
   readonly crSpace?: CrSpace
+  readonly memory?: MemoryProvider
   private closed = false
+  private readonly memories = new Map<number, ReplayedMemory>()
   /** Exchanges of one request, in their order, and how many of them were used. */
   private readonly exchanges = new Map<string, { readonly lines: Line[]; used: number }>()
 
@@ -79,6 +84,7 @@ class ReplayTransport implements Transport {
         limit: Number.MAX_SAFE_INTEGER,
         access: async (id, method, bytes) => this.access(id, method, bytes),
       }
+    if (lines.some((one) => 'memory' in one)) this.memory = { register: async (length) => this.register(length) }
     const scans = lines.some((one) => 'scan' in one)
     if (scans || lines.some((one) => 'cr' in one)) this.crSpace = this.recordedCrSpace(scans)
   }
@@ -93,11 +99,21 @@ class ReplayTransport implements Transport {
     if (inbox.length < 16 || !(outboxLength >= 16)) throw new RangeError('inbox and outbox have at least 16 bytes')
     const wanted: Exchange = { in: hex(inbox), outLength: outboxLength, scope: null }
     const what = `command 0x${wanted.in.slice(0, 4)} with this inbox and an outbox of ${outboxLength} bytes`
-    return bytesOf(this.answer(what, wanted).out)
+    const { out, wrote } = this.answer(what, wanted)
+    for (const { id, offset, data } of wrote ?? []) this.memories.get(id)?.write(offset, bytesOf(data))
+    return bytesOf(out)
   }
 
   async close(): Promise<void> {
+    for (const memory of this.memories.values()) await memory.release()
     this.closed = true
+  }
+
+  private register(length: number): RegisteredMemory {
+    const { id = 0, address = '0' } = this.answer<MemoryExchange>(`memory of ${length} bytes`, { memory: length })
+    const memory = new ReplayedMemory(id, BigInt(address), length)
+    this.memories.set(id, memory)
+    return memory
   }
 
   private access(id: number, method: 'read' | 'write', bytes: Uint8Array): RegisterReply {
@@ -156,11 +172,38 @@ class ReplayTransport implements Transport {
   }
 }
 
+const PAGE = 4096
+
+/** Memory at the address that it had, for the inboxes that name it; what was written then is written again. */
+class ReplayedMemory implements RegisteredMemory {
+  bytes: Uint8Array
+
+  constructor(
+    readonly id: number,
+    readonly address: bigint,
+    length: number,
+  ) {
+    this.bytes = new Uint8Array(Math.ceil(length / PAGE) * PAGE)
+  }
+
+  /** @throws RecordingError */
+  write(offset: number, data: Uint8Array): void {
+    if (offset + data.length > this.bytes.length)
+      throw new RecordingError('the recording writes past the end of its memory')
+    this.bytes.set(data, offset)
+  }
+
+  async release(): Promise<void> {
+    this.bytes = new Uint8Array(0)
+  }
+}
+
 /** What was asked, and not what was answered: the same for an exchange and for what looks for it. */
 function keyOf(line: Line): string {
   if ('register' in line) return `register ${line.register} ${line.method} ${line.in}`
   if ('cr' in line) return `cr ${line.cr} ${line.dwords}`
   if ('scanSize' in line) return 'scan size'
+  if ('memory' in line) return `memory ${line.memory}`
   if ('scan' in line) return `scan ${line.scan} ${line.most}`
   return `command ${line.outLength} ${line.in}`
 }
@@ -203,8 +246,30 @@ function isLine(raw: Record<string, unknown>): boolean {
   if (scan !== undefined)
     return integers(scan, most) && optional(next) && optional(at) && (failed || isHex(out)) && partWords(out)
   if (scanSize !== undefined) return integers(scanSize)
+  if (raw.memory !== undefined)
+    return (
+      integers(raw.memory) &&
+      Number(raw.memory) > 0 &&
+      Number(raw.memory) <= MOST_MEMORY &&
+      (failed || (integers(raw.id) && /^0x[0-9a-f]{1,16}$/.test(String(raw.address))))
+    )
+  if (raw.wrote !== undefined && !(Array.isArray(raw.wrote) && raw.wrote.every(isChange))) return false
   const answered = isHex(out) && out.length >= 32 && out.length === Number(outLength) * 2
   return isHex(sent) && sent.length >= 32 && typeof outLength === 'number' && (answered || failed)
+}
+
+/** No recording has more: the tool registers at most 1 GiB. */
+const MOST_MEMORY = 2 ** 30
+
+function isChange(value: unknown): boolean {
+  const { id, offset, data } = (typeof value === 'object' && value !== null ? value : {}) as Record<string, unknown>
+  return (
+    Number.isSafeInteger(id) &&
+    Number.isSafeInteger(offset) &&
+    Number(offset) >= 0 &&
+    typeof data === 'string' &&
+    /^(?:[0-9a-f]{2})*$/.test(data)
+  )
 }
 
 /** Words that are there, as many as they may be. */
