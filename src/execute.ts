@@ -102,9 +102,9 @@ export async function execute(called: Called, streams: Streams, signal: AbortSig
 
 /** What is said when something fails: with what became of the output, where some of it was written. */
 function abandoned(output: Output, error: unknown): unknown {
+  const isPipe = (error as NodeJS.ErrnoException | null)?.code === 'EPIPE'
   const { written } = output
   const kept = output.abandon()
-  const isPipe = (error as NodeJS.ErrnoException | null)?.code === 'EPIPE'
   return written > 0 && !isPipe && error instanceof Error ? new Incomplete(error, kept) : error
 }
 

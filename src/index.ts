@@ -19,19 +19,56 @@ export async function open(name: string, options: OpenOptions & DeviceOptions = 
 }
 
 export { capabilityOpMod, queryCapabilities, type Capabilities } from './device/capabilities'
+export { coreDump, coreDumpSize, type CoreDumpOptions, type CoreDumpSummary } from './device/core-dump'
 export { Device, type CommandEvent, type CommandResult, type DeviceOptions, type ExecuteOptions } from './device/device'
 export { FirmwareError, Interrupted, Unsupported, UsageError } from './device/errors'
 export { deviceInfo, type DeviceInfo } from './device/info'
+export { diffRegisters, type ChangedRegister, type RegisterDiff } from './device/register-diff'
+export {
+  blocksOf,
+  pairsOf,
+  planRegisterDump,
+  registerDump,
+  scanRegisters,
+  type RegisterBlock,
+  type RegisterDumpPlan,
+} from './device/register-dump'
+export { parseDump } from './device/register-dump-files'
+export {
+  checkedRequest,
+  dumpResource,
+  readMenu,
+  withResourceDumper,
+  type ResourceDumper,
+  type ResourceDumpOptions,
+  type ResourceDumpSummary,
+} from './device/resource-dump'
 export { withDeviceMemory, type DeviceMemory } from './device/registered-memory'
 export { Catalogue, openCatalogue, type CatalogueFile } from './prm/catalogue'
 export { Codec, type FieldRange, type Struct, type Value } from './prm/codec'
 export { MalformedData, NameError, ValueError } from './prm/errors'
 export { parseBytes, type InputBytes } from './prm/input-bytes'
 export { importHeaders, type HeaderImport } from './prm/import/headers'
-export type { CapabilityType, Command, CommandScope, Enumeration, Field, Layout, Register, Scope } from './prm/layout'
+export type {
+  CapabilityType,
+  Command,
+  CommandScope,
+  DumpBlock,
+  DumpTable,
+  Enumeration,
+  Field,
+  Layout,
+  Register,
+  Scope,
+} from './prm/layout'
+export { decodeSegment, type DecodedSegment, type DumpArguments, type MenuRecord } from './prm/resource-segments'
+export { SegmentReader, type Segment } from './prm/segments'
 export {
+  CrSpaceError,
   DeliveryError,
   OpenError,
+  type CrSpace,
+  type CrSpaceScan,
   type DeviceIdentity,
   type ExecuteRequest,
   type RegisteredMemory,

@@ -176,7 +176,7 @@ export const commandTable: readonly CommandEntry[] = [
   },
   {
     name: 'decode',
-    arguments: 'LAYOUT [FILE] | rscdump [FILE] | FILE',
+    arguments: 'LAYOUT|rscdump [FILE] | FILE',
     summary: 'decode bytes and resource dumps offline',
     description:
       'Decodes resource dumps: raw, as mstresourcedump prints them, or in the JSON of devlink health dump show; a FILE alone is told by its looks. Else decodes what a file or stdin holds with a layout of the catalogue, a register (PAOS) or the inbox or outbox of a command (QUERY_QP.in, QUERY_QP.out). Takes raw bytes, hex text, hexdump, xxd, the hex dumps of mlx5ctl, kernel logs, and the tables of mstreg, mlxreg and reg get.',

@@ -14,7 +14,7 @@ const DEFAULT_BUFFER = 1 << 20
 /** A dump that is longer than this has no end. */
 const ENDLESS = 2 ** 31
 /** References followed in one dump, at most. */
-const MOST_DUMPS = 100_000
+const MOST_DUMPS = 10_000
 
 /** num_of_obj that stand for more than a number (PRM). */
 export const ALL = 0xffff

@@ -36,21 +36,60 @@ export class OutputError extends Error {
   }
 }
 
-/** What is written somewhere as it comes; nothing of it can be taken back. */
-export class StreamOutput implements Output {
-  written = 0
+/** Bytes that are gathered before they are written, and milliseconds after which they are, at the next occasion. */
+const CHUNK = 64 * 1024
+const PATIENCE = 100
 
-  constructor(private readonly sink: (contents: string | Uint8Array) => void) {}
+/** Gathers what is written in small parts. */
+abstract class GatheringOutput implements Output {
+  written = 0
+  private readonly chunk = Buffer.allocUnsafe(CHUNK)
+  private filled = 0
+  private flushed = Date.now()
 
   write(contents: string | Uint8Array): void {
-    if (contents.length === 0) return
-    this.written += contents.length
-    this.sink(contents)
+    const bytes = typeof contents === 'string' ? Buffer.from(contents) : contents
+    this.written += bytes.length
+    if (this.filled + bytes.length > CHUNK) this.flush()
+    if (bytes.length >= CHUNK) return this.put(bytes)
+    this.chunk.set(bytes, this.filled)
+    this.filled += bytes.length
+    if (Date.now() - this.flushed > PATIENCE) this.flush()
   }
 
-  commit(): void {}
+  commit(): void {
+    this.flush()
+  }
 
-  abandon(): undefined {}
+  /** What was gathered belongs to what is kept, unless it cannot be written. */
+  abandon(): string | undefined {
+    try {
+      this.flush()
+    } catch {
+      // The failure that is being told came first.
+    }
+    return undefined
+  }
+
+  private flush(): void {
+    const { filled } = this
+    this.filled = 0
+    this.flushed = Date.now()
+    if (filled > 0) this.put(this.chunk.subarray(0, filled))
+  }
+
+  protected abstract put(bytes: Uint8Array): void
+}
+
+/** What is written somewhere as it comes; nothing of it can be taken back. */
+export class StreamOutput extends GatheringOutput {
+  constructor(private readonly sink: (contents: Uint8Array) => void) {
+    super()
+  }
+
+  protected put(bytes: Uint8Array): void {
+    this.sink(bytes)
+  }
 }
 
 /**
@@ -72,27 +111,25 @@ export function openOutput(name: string, overwrite: boolean): Output {
   return new FileOutput(name, stat)
 }
 
-class FileOutput implements Output {
-  written = 0
+class FileOutput extends GatheringOutput {
   private readonly fd: number
   private readonly file: string
   private readonly temporary: string
+  private inFile = 0
 
   constructor(
     private readonly name: string,
     replaced: Stats | undefined,
   ) {
+    super()
     this.file = replaced === undefined ? name : realpathSync(name)
     this.temporary = `${this.file}.${process.pid}.partial`
     const mode = replaced === undefined ? 0o644 : replaced.mode & 0o777
     this.fd = failing(name, () => openSync(this.temporary, 'wx', mode))
   }
 
-  write(contents: string | Uint8Array): void {
-    failing(this.name, () => writeAll(this.fd, contents, (count) => (this.written += count)))
-  }
-
-  commit(): void {
+  override commit(): void {
+    super.commit()
     failing(this.name, () => {
       fsyncSync(this.fd)
       renameSync(this.temporary, this.file)
@@ -100,16 +137,21 @@ class FileOutput implements Output {
     })
   }
 
-  abandon(): string | undefined {
+  override abandon(): string | undefined {
+    super.abandon()
     if (!existsSync(this.temporary)) return undefined
     closeSync(this.fd)
-    if (this.written === 0) {
+    if (this.inFile === 0) {
       unlinkSync(this.temporary)
       return undefined
     }
     const kept = `${this.file}.partial`
     renameSync(this.temporary, kept)
     return kept
+  }
+
+  protected put(bytes: Uint8Array): void {
+    failing(this.name, () => writeAll(this.fd, bytes, (count) => (this.inFile += count)))
   }
 }
 

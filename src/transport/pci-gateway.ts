@@ -135,6 +135,7 @@ export class PciGateway {
     for (let poll = 0; poll < FLAG_POLLS; poll++) {
       this.access(() => readSync(this.fd, this.answer, 0, 8, this.at + register.ADDRESS), 8)
       const flagged = this.answer.readUInt32LE(0)
+      if (flagged === GONE) throw accessError({ code: 'ENODEV' }, this.node, this.sysfs)
       if (flagged >>> 31 === 1) return { value: this.answer.readUInt32LE(4), next: flagged & ADDRESS_MASK }
     }
     throw this.silent()

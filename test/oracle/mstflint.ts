@@ -40,6 +40,13 @@ export class Mstflint {
     return `${this.loader} --library-path ${libraries} ${this.root}/usr/bin/${tool}`
   }
 
+  /** The words that start a tool written in Python, with the machine's own Python 3. */
+  python(tool: string, words: string): string {
+    const libraries = path.join(this.root, 'usr/lib/x86_64-linux-gnu')
+    const tools = path.join(libraries, 'mstflint/python_tools')
+    return `PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=${tools} LD_LIBRARY_PATH=${libraries} /usr/bin/python3 ${tools}/${tool}/${tool}.py ${words}`
+  }
+
   /** Runs a script inside `mlx5ctl emulate`, where the tools find their data. */
   run(script: string, ...options: string[]): Outcome {
     // The path of the data is compiled in; the machine's own folder is covered in the private namespace only. So is that of
