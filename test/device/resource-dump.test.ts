@@ -26,7 +26,7 @@ function reply(image: Buffer, { more = false, seq, size, data = Buffer.alloc(0),
   const answer = Buffer.from(image)
   const sent = image.readUInt32BE(0)
   const number = seq ?? (((sent >>> 16) & 0xf) + 1) & 0xf
-  answer.writeUInt32BE((((more ? 0x80000000 : 0) | (sent & 0x4000ffff) | (number << 16)) >>> 0) as number, 0)
+  answer.writeUInt32BE(((more ? 0x80000000 : 0) | (sent & 0x4000ffff) | (number << 16)) >>> 0, 0)
   answer.writeUInt32BE(size ?? data.length, at.SIZE)
   answer.writeUInt32BE(opaque, at.OPAQUE)
   data.copy(answer, at.DATA)

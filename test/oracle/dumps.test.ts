@@ -134,14 +134,25 @@ describeUnless(
           .status,
       ).toBe(0)
       writeFileSync(at('empty.adb'), '<NodesDefinition></NodesDefinition>')
-      const { stdout } = bookworm.run(bookworm.python('mstresourceparse', `-d ${file} -p raw -a ${at('empty.adb')} -v`))
+      const { stdout } = bookworm.run(
+        bookworm.python('mstresourceparse', `--dump-file ${file} --adb-file ${at('empty.adb')} --raw`),
+      )
       const { dumps } = parseEnvelope(mlx5ctl('decode', file, '-j').stdout).data as {
-        dumps: { segments: { kind: string; type: number; length: number }[] }[]
+        dumps: { segments: { kind: string; type: number; index1?: number; index2?: number }[] }[]
       }
-      const resources = (dumps[0]?.segments ?? []).filter(({ kind }) => kind === 'resource')
-      expect(resources.length).toBeGreaterThan(100)
-      const theirs = [...stdout.matchAll(/Segment - .*?(0x[0-9a-f]+)/gi)].map(([, type]) => Number(type))
-      expect(theirs).toEqual(resources.map(({ type }) => type))
+      const ours = (dumps[0]?.segments ?? []).map(({ kind, type, index1, index2 }) =>
+        kind === 'resource' ? [type, index1, index2] : [type],
+      )
+      const theirs = [
+        ...stdout.matchAll(/Segment - \S+ \((0x[0-9a-f]+)\)(?: ; index1 = (0x[0-9a-f]+), index2 = (0x[0-9a-f]+))?/g),
+      ].map(([, type, ...indices]) => [type, ...indices].filter((word) => word !== undefined).map(Number))
+      // They give indices of commands and references too.
+      const isResource = ([type = 0]: readonly (number | undefined)[]): boolean => type <= 0xfeff
+      expect(theirs.map(([type]) => type)).toEqual(ours.map(([type]) => type))
+      expect(theirs.filter(isResource)).toEqual(ours.filter(isResource))
+      expect(theirs.filter(isResource).length).toBeGreaterThan(100)
+      const rows = [...stdout.matchAll(/^DWORD \[[\d-]+\] *:(.*)$/gm)].map(([, row = '']) => row)
+      expect(rows.join('').replace(/0x|\s/g, '').toLowerCase()).toBe(readFileSync(file).toString('hex'))
     })
   },
 )
