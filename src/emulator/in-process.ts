@@ -1,6 +1,7 @@
 import { builtInCatalogueFile, openCatalogue } from '../prm/catalogue'
 import { Codec } from '../prm/codec'
 import {
+  checkCrAddress,
   type CrSpace,
   CrSpaceError,
   DeliveryError,
@@ -102,6 +103,7 @@ class EmulatedTransport implements Transport {
   }
 
   private readCrSpace(address: number, dwords: number): Uint32Array {
+    checkCrAddress(address, dwords)
     const words = new Uint32Array(dwords)
     for (let index = 0; index < dwords; index++) {
       this.checkCrSpace(address + index * 4, words.subarray(0, index))

@@ -78,7 +78,10 @@ export interface RegisterAccess {
 }
 
 export interface CrSpace {
-  /** Reads `dwords` 32-bit words from a byte address. @throws CrSpaceError at the word that cannot be read */
+  /**
+   * Reads `dwords` 32-bit words from a byte address, a multiple of 4; all of them lie below 2^30.
+   * @throws CrSpaceError at the word that cannot be read; RangeError for another address
+   */
   read(address: number, dwords: number): Promise<Uint32Array>
   /** Absent where the device does not lead from word to word. */
   readonly scan?: CrSpaceScan
@@ -137,6 +140,12 @@ export class DeliveryError extends Error {
     this.kind = options.kind ?? 'delivery'
     this.hint = options.hint
   }
+}
+
+/** @throws RangeError */
+export function checkCrAddress(address: number, dwords: number): void {
+  if (Number.isSafeInteger(address) && address >= 0 && address % 4 === 0 && address + dwords * 4 <= 2 ** 30) return
+  throw new RangeError('CR-space addresses are multiples of 4 below 2^30')
 }
 
 /** A word of CR space cannot be read. */

@@ -1,4 +1,11 @@
-import { type CrSpace, CrSpaceError, type CrSpaceScan, DeliveryError, type ScannedWords } from './contract'
+import {
+  checkCrAddress,
+  type CrSpace,
+  CrSpaceError,
+  type CrSpaceScan,
+  DeliveryError,
+  type ScannedWords,
+} from './contract'
 import { space, type PciGateway } from './pci-gateway'
 import type { Serial } from './serial'
 
@@ -22,8 +29,7 @@ export function crSpaceBehind(gateway: PciGateway, serial: Serial, scans: boolea
 }
 
 async function readWords(gateway: PciGateway, address: number, dwords: number): Promise<Uint32Array> {
-  if (!Number.isSafeInteger(address) || address < 0 || address % 4 !== 0 || address + dwords * 4 > SPACE_END)
-    throw new RangeError('CR-space addresses are multiples of 4 below 2^30')
+  checkCrAddress(address, dwords)
   const words = new Uint32Array(dwords)
   let done = 0
   try {

@@ -384,6 +384,14 @@ describeUnless(missingForEmulatedNodes(), 'dumps through real nodes', () => {
     expect(gone.stderr).toMatch(/CR space 0x00000028 cannot be read: .*ENODEV/)
   })
 
+  test('a scan through the gateway leads through all that firmware dumps', () => {
+    const { stdout } = emulated(
+      'mlx5ctl regdump 03:00.0 --transport pci --scan | md5sum; mlx5ctl regdump mlx5_core.ctl.0 --via coredump | md5sum',
+    )
+    const [scan, core] = stdout.trim().split('\n')
+    expect([scan === core, scan?.length]).toEqual([true, 35])
+  })
+
   test('a slow reader of the pipe loses nothing', async () => {
     const child = spawn(process.execPath, [bin, 'emulate', '--', 'mlx5ctl', 'coredump', '0', '--size', '64K'])
     let length = 0

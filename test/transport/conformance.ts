@@ -89,6 +89,18 @@ export const checks: readonly Check[] = [
       }),
   },
   {
+    sentence: 'CR space gives the words that are asked for, from aligned addresses below 2^30',
+    run: (open) =>
+      using(open, async ({ crSpace }) => {
+        if (crSpace === undefined) return
+        const words = await crSpace.read(0xf0010, 3)
+        must(words.length === 3, `${words.length} words`)
+        must(words[1] === (await crSpace.read(0xf0014, 1))[0], 'the same word read twice is another one')
+        for (const address of [2, -4, 2 ** 30 - 8, Number.NaN])
+          await rejects(crSpace.read(address, 3), (error) => error instanceof RangeError)
+      }),
+  },
+  {
     sentence: 'close waits for what is pending, releases memory, and is idempotent',
     run: async (open) => {
       const transport = await open()
