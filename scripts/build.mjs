@@ -24,7 +24,7 @@ const withoutChildProcess = {
 
 /** Packages that few runs need lie in files of their own: what is in the bundle is compiled at every start. */
 const lazyPackages = Object.fromEntries(
-  ['cli-table3', 'cli-progress', 'chalk'].map((name) => [
+  ['cli-table3', 'cli-progress', 'chalk', 'node-sqlite3-wasm'].map((name) => [
     name,
     `node_modules/${name}/${require(at('node_modules', name, 'package.json')).main ?? 'source/index.js'}`,
   ]),
@@ -45,6 +45,7 @@ mkdirSync(at('dist', 'native'), { recursive: true })
 await bundle()
 packCatalogue()
 copyProfiles()
+copySqlite()
 buildAddon()
 if (process.argv.includes('--types')) emitTypes()
 
@@ -79,6 +80,12 @@ function packCatalogue() {
   if (!existsSync(packer)) return console.error('build: no packer yet, catalogue skipped')
   writeFileSync(at('dist', 'catalogue.bin'), require(packer).packDirectory(at('catalogue')))
   rmSync(packer)
+}
+
+/** The SQLite library looks for its other half beside itself. */
+function copySqlite() {
+  const wasm = 'node-sqlite3-wasm.wasm'
+  copyFileSync(at('node_modules', 'node-sqlite3-wasm', 'dist', wasm), at('dist', wasm))
 }
 
 function copyProfiles() {

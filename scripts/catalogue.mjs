@@ -4,7 +4,7 @@
 // catalogue was made from, 4 when there is none.
 import { build } from 'esbuild'
 import { createHash } from 'node:crypto'
-import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
@@ -17,6 +17,7 @@ const headers = ['mlx5_ifc.h', 'mlx5_ifc_fpga.h', 'device.h', 'driver.h']
 const series = '7.2'
 
 const adbFile = path.join(root, '.sources/mstflint-sid/usr/share/mstflint/prm_dbs/hca/ext/register_access_table.adb')
+const databaseFile = path.join(root, '.sources/mstflint-sid/usr/share/mstflint/mlxconfig_dbs/mlxconfig_host.db')
 const source = existsSync(adbFile) ? newestSource() : undefined
 if (source === undefined) {
   console.error(
@@ -50,6 +51,7 @@ async function generate() {
     importHeaders,
     importAdb,
     importDumpTable,
+    importNvDatabase,
     dumpTableIds,
     reconcile,
     applySupplement,
@@ -65,7 +67,13 @@ async function generate() {
   const dumps = Object.keys(dumpTableIds).map((name) =>
     importDumpTable(readFileSync(tableFile(name), 'utf8'), `${name}.csv`, name),
   )
-  const entries = { ...registers.entries, dumps }
+  const configuration = await importNvDatabase(databaseFile)
+  // Descriptions are no facts.
+  const tlvs = configuration.tlvs.map(({ text: _, parameters, ...tlv }) => ({
+    ...tlv,
+    parameters: parameters.map(({ text: __, ...parameter }) => parameter),
+  }))
+  const entries = { ...registers.entries, dumps, tlvs }
   const texts = Object.fromEntries(
     entryKinds.map((kind) => [`${kind}.jsonl`, entries[kind].map((entry) => `${writeLine[kind](entry)}\n`).join('')]),
   )
@@ -75,13 +83,18 @@ async function generate() {
       { name: 'Linux mlx5 headers', version: sources.package },
       { name: 'mstflint access registers (HCA)', version: adb.version },
       { name: 'mstflint dump tables', version: hash(JSON.stringify(dumps)).slice(0, 12) },
+      { name: 'mstflint configuration database (host)', version: hash(JSON.stringify(tlvs)).slice(0, 12) },
       { name: 'supplement', version: hash(supplement).slice(0, 12) },
     ],
   }
   return {
     ...texts,
     'sources.json': `${JSON.stringify(described, null, 2)}\n`,
-    'REPORT.md': report({ ...imported, problems: [...imported.problems, ...adb.problems] }, entries, registers),
+    'REPORT.md': report(
+      { ...imported, problems: [...imported.problems, ...adb.problems, ...configuration.problems] },
+      entries,
+      registers,
+    ),
   }
 }
 
@@ -98,9 +111,11 @@ async function importer() {
       format: 'cjs',
       logLevel: 'warning',
     })
+    const wasm = 'node-sqlite3-wasm.wasm'
+    copyFileSync(path.join(root, 'node_modules/node-sqlite3-wasm/dist', wasm), path.join(directory, wasm))
     return createRequire(import.meta.url)(outfile)
   } finally {
-    rmSync(directory, { recursive: true, force: true })
+    process.on('exit', () => rmSync(directory, { recursive: true, force: true }))
   }
 }
 

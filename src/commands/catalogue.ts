@@ -30,7 +30,7 @@ function info(): Result {
 
 async function importFiles({ own }: Context, files: readonly string[]): Promise<Result> {
   const { importForUser } = await import('../prm/import/user-catalogue')
-  const { file, entries, problems } = importForUser(files, typeof own.name === 'string' ? own.name : 'import')
+  const { file, entries, problems } = await importForUser(files, typeof own.name === 'string' ? own.name : 'import')
   const counts = Object.fromEntries(Object.entries(entries).map(([kind, list]) => [kind, (list as unknown[]).length]))
   return {
     data: { file, counts, problems },

@@ -106,6 +106,13 @@ export interface Profile {
   }
   /** What RESOURCE_DUMP dumps, in the order of its menu. */
   readonly resourceDump?: readonly DumpedResource[]
+  /**
+   * NV configuration: defaults of each TLV that there is, by its name, with /p1 for a port and /m0 for a module; "nvChanged" has
+   * what is now, or will be after the next start, another value; "nvReadOnly" those that cannot be written.
+   */
+  readonly nv?: Readonly<Record<string, Values>>
+  readonly nvChanged?: Readonly<Record<string, { readonly current?: Values; readonly next?: Values }>>
+  readonly nvReadOnly?: readonly string[]
   /** Fields of its VPD, by keyword: PN, SN, ... and ID for the product name. */
   readonly vpd: Readonly<Record<string, string>>
 }

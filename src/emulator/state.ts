@@ -1,12 +1,15 @@
 import { closeSync, existsSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs'
 import { MalformedData } from '../prm/errors'
 import type { Firmware } from './firmware/firmware'
+import type { NvState } from './firmware/nv-config'
 import type { RegisterState } from './firmware/registers'
 
 interface StateFile {
   readonly version: 1
   readonly profile: string
   readonly registers: RegisterState
+  /** Absent in files of before there was NV configuration. */
+  readonly nv?: NvState
 }
 
 /**
@@ -15,16 +18,24 @@ interface StateFile {
  * @throws MalformedData when the file is no state, or that of another profile
  */
 export function keepState(firmware: Firmware, file: string): void {
-  if (existsSync(file)) firmware.registers.restore(read(file, firmware.profile.name).registers)
-  firmware.registers.changed = (registers) => {
+  const { registers, configuration } = firmware
+  if (existsSync(file)) {
+    const known = read(file, firmware.profile.name)
+    registers.restore(known.registers)
+    if (known.nv !== undefined) configuration.restore(known.nv)
+  }
+  const save = (): void => {
     const temporary = `${file}.${process.pid}.tmp`
     const fd = openSync(temporary, 'w', 0o600)
-    const state: StateFile = { version: 1, profile: firmware.profile.name, registers }
+    const { name: profile } = firmware.profile
+    const state: StateFile = { version: 1, profile, registers: registers.state(), nv: configuration.state() }
     writeSync(fd, `${JSON.stringify(state, null, 2)}\n`)
     fsyncSync(fd)
     closeSync(fd)
     renameSync(temporary, file)
   }
+  registers.changed = save
+  configuration.changed = save
 }
 
 function read(file: string, profile: string): StateFile {
@@ -42,7 +53,8 @@ function read(file: string, profile: string): StateFile {
 
 function isState(value: unknown): value is StateFile {
   if (typeof value !== 'object' || value === null) return false
-  const { version, profile, registers } = value as Partial<StateFile>
+  const { version, profile, registers, nv = {} } = value as Partial<StateFile>
   if (version !== 1 || typeof profile !== 'string' || typeof registers !== 'object' || registers === null) return false
+  if (typeof nv !== 'object' || !Object.values(nv).every((text) => typeof text === 'string')) return false
   return Object.values(registers).every((hex) => typeof hex === 'string' && /^(?:[0-9a-f]{2})*$/.test(hex))
 }

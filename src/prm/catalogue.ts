@@ -14,6 +14,7 @@ import type {
   Register,
 } from './layout'
 import { nearest } from './nearest'
+import type { NvTlv } from './nv'
 import { openPackedFile, type CatalogueFile, type PackedFile } from './packed-file'
 import { parseInteger } from './value-text'
 
@@ -34,6 +35,7 @@ const nouns: { readonly [K in EntryKind]: string } = {
   objects: 'object type',
   statuses: 'status',
   dumps: 'dump table',
+  tlvs: 'configuration TLV or parameter',
 }
 
 export type { CatalogueFile }
@@ -168,6 +170,16 @@ export class Catalogue {
 
   findDumpTable(hardwareId: number): DumpTable | undefined {
     return this.byNumber('dumps', hardwareId)
+  }
+
+  /** In the order of the database. */
+  tlvs(): readonly NvTlv[] {
+    return this.all('tlvs')
+  }
+
+  /** A configuration TLV by its name or that of one of its parameters, or by its number (nvKey). */
+  findTlv(nameOrKey: string | number): NvTlv | undefined {
+    return this.find('tlvs', nameOrKey)
   }
 
   /** Idempotent. */

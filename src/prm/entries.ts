@@ -13,6 +13,8 @@ import type {
   Layout,
   Register,
 } from './layout'
+import { nvKey, type NvTlv } from './nv'
+import { readNvTlv, writeNvTlv } from './nv-entry'
 
 /** All that a catalogue holds. */
 export interface Entries {
@@ -24,6 +26,7 @@ export interface Entries {
   readonly objects: GeneralObject[]
   readonly statuses: CommandStatus[]
   readonly dumps: DumpTable[]
+  readonly tlvs: NvTlv[]
 }
 
 export type EntryKind = keyof Entries
@@ -38,6 +41,7 @@ export const entryKinds: readonly EntryKind[] = [
   'objects',
   'statuses',
   'dumps',
+  'tlvs',
 ]
 
 export function emptyEntries(): Entries {
@@ -50,6 +54,7 @@ export function emptyEntries(): Entries {
     objects: [],
     statuses: [],
     dumps: [],
+    tlvs: [],
   }
 }
 
@@ -65,6 +70,7 @@ export const writeLine: { [K in EntryKind]: (entry: Entries[K][number]) => strin
   objects: ({ name, type, layout }) => JSON.stringify({ object: name, type, layout }),
   statuses: ({ name, code, text }) => JSON.stringify({ status: name, code, text }),
   dumps: ({ name, hardwareId, blocks }) => JSON.stringify({ dump: name, hardwareId, blocks: packBlocks(blocks) }),
+  tlvs: writeNvTlv,
 }
 
 /** @throws MalformedData when a line is not an entry of its kind; `where` names file and line */
@@ -124,6 +130,7 @@ export const readLine: { [K in EntryKind]: (line: string, where: string) => Entr
     const hardwareId = integer(raw.hardwareId, where)
     return { name: text(raw.dump, where), hardwareId, blocks: unpackBlocks(raw.blocks, where) }
   },
+  tlvs: (line, where) => readNvTlv(object(line, where), where),
 }
 
 /** Names under which an entry is found; the number in the second place, where it has one. */
@@ -133,7 +140,14 @@ export function keysOf(kind: EntryKind, entry: Entries[EntryKind][number]): { na
   if (kind === 'capabilities' || kind === 'objects') return { name: entry.name, number: (entry as CapabilityType).type }
   if (kind === 'statuses') return { name: entry.name, number: (entry as CommandStatus).code }
   if (kind === 'dumps') return { name: entry.name, number: (entry as DumpTable).hardwareId }
+  if (kind === 'tlvs') return { name: entry.name, number: nvKey(entry as NvTlv) }
   return { name: entry.name }
+}
+
+/** Other names under which an entry is found: those of a register, and of the parameters of a TLV. */
+export function aliasesOf(kind: EntryKind, entry: Entries[EntryKind][number]): readonly string[] {
+  if (kind === 'registers') return (entry as Register).aliases ?? []
+  return kind === 'tlvs' ? (entry as NvTlv).parameters.flatMap(({ title }) => title ?? []) : []
 }
 
 /** Dwords since the end of the block before, dwords of the block, and so on. */

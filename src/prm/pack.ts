@@ -1,8 +1,16 @@
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
-import { emptyEntries, entryKinds, keysOf, readLine, writeLine, type Entries, type EntryKind } from './entries'
-import type { Register } from './layout'
+import {
+  aliasesOf,
+  emptyEntries,
+  entryKinds,
+  keysOf,
+  readLine,
+  writeLine,
+  type Entries,
+  type EntryKind,
+} from './entries'
 import {
   formatVersion,
   headerBytes,
@@ -26,8 +34,8 @@ export function packCatalogue(entries: Entries, sources: readonly Source[]): Buf
   const packKind = <K extends EntryKind>(kind: K): IndexPlace => {
     const index = entries[kind].map((entry): IndexEntry => {
       const slice = append(writeLine[kind](entry))
-      const aliases = kind === 'registers' ? ((entry as Register).aliases ?? []) : []
-      return [entry.name, keysOf(kind, entry).number ?? -1, slice.offset, slice.length, ...aliases]
+      const { number = -1 } = keysOf(kind, entry)
+      return [entry.name, number, slice.offset, slice.length, ...aliasesOf(kind, entry)]
     })
     index.sort((a, b) => a[1] - b[1] || (a[0] < b[0] ? -1 : 1))
     return { count: index.length, ...append(JSON.stringify(index)) }

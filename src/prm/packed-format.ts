@@ -8,7 +8,7 @@ import { MalformedData } from './errors'
  * the end of the table. A start reads the table, the indices of the kinds it asks for, and the few slices it needs.
  */
 export const magic = 'MLX5CAT'
-export const formatVersion = 4
+export const formatVersion = 5
 export const headerBytes = 32
 
 /** Where the facts of a catalogue come from. */

@@ -273,7 +273,7 @@ describeUnless(bookworm.missing, 'mstreg 4.21 over PCI, its own register file im
   test('every field of every register, whatever alternatives of unions it prints beside them', async () => {
     process.env.XDG_DATA_HOME = path.join(folder, 'data')
     mkdirSync(process.env.XDG_DATA_HOME)
-    importForUser([bookworm.adb()], 'bookworm')
+    await importForUser([bookworm.adb()], 'bookworm')
     const builtIn = openCatalogue([path.resolve(__dirname, '../../dist/catalogue.bin')])
     const catalogue = openCatalogue()
     const codec = new Codec(catalogue)

@@ -116,6 +116,7 @@ test('a damaged file is MalformedData, wherever it is damaged', () => {
       damaged.enumerationNames().forEach((name) => damaged.enumeration(name))
       for (let code = 0; code < 256; code++) damaged.status(code)
       Object.values(dumpTableIds).forEach((id) => damaged.findDumpTable(id))
+      damaged.tlvs()
     }).toThrow(MalformedData)
   }
   for (let at = 0; at < 3000; at += 97) {

@@ -24,7 +24,7 @@ function run(file: string, argv: string[]): Outcome {
   const { status, stdout, stderr, error } = spawnSync(file, argv, {
     encoding: 'utf8',
     maxBuffer: 1 << 28,
-    timeout: 100_000,
+    timeout: 400_000,
   })
   if (error !== undefined) throw error
   return { status, stdout, stderr }

@@ -7,9 +7,10 @@ import { coreDump } from './core-dump'
 import { CrSpace } from './cr-space'
 import { ObjectTable, type HostMemory, type LeakCounts } from './objects'
 import { objectCommands } from './object-commands'
+import { NvConfiguration } from './nv-config'
 import { Refusal, Status, syndrome } from './refusal'
 import { ResourceDump } from './resource-dump'
-import { CORE_DUMP, RegisterFile, RESOURCE_DUMP } from './registers'
+import { CORE_DUMP, MFRL, RegisterFile, RESOURCE_DUMP } from './registers'
 import { encodeValues, numberOf } from './values'
 
 /** What a command's handler is given. */
@@ -38,6 +39,7 @@ export class Firmware {
   readonly objects = new ObjectTable()
   readonly registers: RegisterFile
   readonly crSpace: CrSpace
+  readonly configuration: NvConfiguration
   private readonly resourceDump: ResourceDump
 
   constructor(
@@ -47,6 +49,7 @@ export class Firmware {
   ) {
     this.registers = new RegisterFile(profile, catalogue, codec)
     this.crSpace = new CrSpace(profile, catalogue)
+    this.configuration = new NvConfiguration(profile, catalogue, codec)
     this.resourceDump = new ResourceDump(this)
   }
 
@@ -77,8 +80,11 @@ export class Firmware {
 
   /** An access register, through whatever door. @throws Refusal */
   accessRegister(id: number, method: 'read' | 'write', image: Uint8Array, room: number): Uint8Array {
+    if (this.registers.isGiven(id)) return this.registers.access(id, method, image, room)
     if (id === CORE_DUMP) return coreDump(this, image, room)
     if (id === RESOURCE_DUMP && this.profile.resourceDump !== undefined) return this.resourceDump.answer(image, room)
+    if (this.configuration.has(id)) return this.configuration.access(id, method, image, room)
+    if (id === MFRL && method === 'write') this.configuration.trigger(image)
     return this.registers.access(id, method, image, room)
   }
 

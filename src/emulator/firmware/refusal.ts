@@ -23,6 +23,8 @@ export const RegisterStatus = {
   BAD_METHOD: 6,
   BAD_PARAM: 7,
   RESOURCE_UNAVAILABLE: 8,
+  BAD_CONFIG: 0x20,
+  LEN_TOO_SMALL: 0x24,
 } as const
 
 /** Firmware refuses: a status, and a reason from which the syndrome is made. */

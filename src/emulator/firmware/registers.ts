@@ -23,6 +23,7 @@ const GROUPS = 4
 
 export const CORE_DUMP = 0x402e
 export const RESOURCE_DUMP = 0xc000
+export const MFRL = 0x9028
 const MCIA = 0x9014
 const MQIS = 0x9064
 
@@ -81,6 +82,12 @@ export class RegisterFile {
     if (method === 'write') this.write(register, key, fields, asked, now)
     const answer = this.answer(register, fields, asked, this.images.get(key) ?? now)
     return answer.subarray(0, room)
+  }
+
+  /** Whether the state says what a register reads as, whatever the device is. */
+  isGiven(id: number): boolean {
+    const name = this.catalogue.findRegister(id)?.name ?? `0x${id.toString(16)}`
+    return this.images.has(`${name}/*`)
   }
 
   /** Whether the device has a register: one that the profile has values for, or one of all but those it excludes. */

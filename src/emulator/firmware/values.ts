@@ -1,4 +1,5 @@
 import type { Codec, Struct, Value } from '../../prm/codec'
+import type { Layout } from '../../prm/layout'
 import type { Values } from '../profile'
 
 /** Encodes a profile's values by field names. */
@@ -9,7 +10,7 @@ export function encodeValues(codec: Codec, layout: string, values: Values): Uint
 }
 
 /** Sets the given fields and no others. Texts in arrays of bytes or dwords are NUL padded. */
-export function applyValues(codec: Codec, layout: string, bytes: Uint8Array, values: Values, path = ''): void {
+export function applyValues(codec: Codec, layout: string | Layout, bytes: Uint8Array, values: Values, path = ''): void {
   for (const [name, value] of Object.entries(values)) {
     const where = path === '' ? name : `${path}.${name}`
     if (Array.isArray(value))
@@ -18,7 +19,7 @@ export function applyValues(codec: Codec, layout: string, bytes: Uint8Array, val
   }
 }
 
-function put(codec: Codec, layout: string, bytes: Uint8Array, path: string, value: unknown): void {
+function put(codec: Codec, layout: string | Layout, bytes: Uint8Array, path: string, value: unknown): void {
   if (typeof value === 'object' && value !== null) return applyValues(codec, layout, bytes, value as Values, path)
   const ref = codec.resolve(layout, path)
   if (typeof value === 'string' && ref.whole && typeof ref.member.count === 'number') {

@@ -20,6 +20,7 @@ import type { Problem } from './declarations'
 import { importAdb } from './adb'
 import { importDumpTable } from './dump-csv'
 import { importHeaders } from './headers'
+import { importNvDatabase } from './nv-sqlite'
 
 export interface UserImport {
   readonly file: string
@@ -28,15 +29,15 @@ export interface UserImport {
 }
 
 /**
- * Imports kernel headers, register files (ADB), or dump tables (CSV) of mstflint into the user's catalogue, which stands in front of the built-in
+ * Imports kernel headers, or register files (ADB), dump tables (CSV) or configuration databases of mstflint into the user's catalogue, which stands in front of the built-in
  * one.
  * @throws MalformedData when a file cannot be read, is neither, or holds nothing to import
  */
-export function importForUser(files: readonly string[], name: string): UserImport {
+export async function importForUser(files: readonly string[], name: string): Promise<UserImport> {
   if (!/^[\w.+-]+$/.test(name)) throw new ValueError('--name', `${name} cannot be the name of a file`)
-  const sources = files.map((file) => ({ name: path.basename(file), text: readHeader(file) }))
+  const sources = files.map((file) => ({ name: path.basename(file), path: file, text: readHeader(file) }))
   const builtIn = openCatalogue([builtInCatalogueFile()])
-  const { entries, problems } = importSources(sources, name, builtIn)
+  const { entries, problems } = await importSources(sources, name, builtIn)
   builtIn.close()
   const digest = createHash('sha256')
     .update(sources.map(({ text }) => text).join('\0'))
@@ -50,15 +51,27 @@ export function importForUser(files: readonly string[], name: string): UserImpor
 
 interface SourceFile {
   readonly name: string
+  readonly path: string
   readonly text: string
 }
 
 type Imported = Pick<UserImport, 'entries' | 'problems'>
 
-function importSources(sources: readonly SourceFile[], name: string, builtIn: Catalogue): Imported {
+async function importSources(sources: readonly SourceFile[], name: string, builtIn: Catalogue): Promise<Imported> {
+  if (sources.some(({ text }) => text.startsWith(SQLITE))) return importConfigurations(sources)
   if (sources.some(({ text }) => isAdb(text))) return importRegisters(sources, name, builtIn)
   if (sources.every((source) => source.name.endsWith('.csv'))) return importDumpTables(sources)
   return importHeaderFiles(sources, builtIn)
+}
+
+const SQLITE = 'SQLite format 3\0'
+
+/** Databases of mlxconfig; of a TLV that stands in several the first counts. */
+async function importConfigurations(sources: readonly SourceFile[]): Promise<Imported> {
+  const imported = await Promise.all(sources.map((source) => importNvDatabase(source.path)))
+  const byName = new Map(imported.flatMap(({ tlvs }) => [...tlvs].reverse()).map((tlv) => [tlv.name, tlv]))
+  const tlvs = imported.flatMap((one) => one.tlvs).filter((tlv) => byName.get(tlv.name) === tlv)
+  return { entries: { ...emptyEntries(), tlvs }, problems: imported.flatMap(({ problems }) => problems) }
 }
 
 /** Tables go by the names of their files. */
@@ -134,6 +147,7 @@ function besideBuiltIn(imported: Entries, builtIn: Catalogue): Entries {
     capabilities: completed(imported.capabilities, builtIn.capabilities()),
     objects: completed(imported.objects, builtIn.objects()),
     dumps: imported.dumps,
+    tlvs: imported.tlvs,
     statuses: imported.statuses.filter(({ code }) => builtIn.status(code) === undefined),
   }
 }
