@@ -5,7 +5,7 @@ import { Interrupted, UsageError } from './device/errors'
 import { askYesNo } from './render/ask'
 import { colours } from './render/colour'
 import { describeError, envelope, type Envelope, type ErrorDescription } from './render/envelope'
-import { openOutput, StreamOutput, type Output } from './render/output'
+import { openOutput, StreamOutput, type Output, type Stop } from './render/output'
 import { hexString } from './render/values'
 
 export const version = process.env.MLX5CTL_VERSION ?? '0.0.0'
@@ -30,7 +30,8 @@ export const stopSignals: Readonly<Record<string, number>> = { SIGINT: 130, SIGT
 
 /** Where a program writes; tests have their own. */
 export interface Streams {
-  stdout(text: string | Uint8Array): void
+  /** @param stop throws when the command is to end, while a slow reader lets it wait */
+  stdout(text: string | Uint8Array, stop?: Stop): void | Promise<void>
   stderr(text: string): void
   /** Columns of the terminal on stdout, 0 when it is none. */
   readonly width: number
@@ -61,8 +62,12 @@ class Incomplete extends Error {
   }
 }
 
-/** Runs a command and writes its result; resolves with the exit code. @throws whatever keeps it from having one */
-export async function execute(called: Called, streams: Streams, signal: AbortSignal): Promise<number> {
+/**
+ * Runs a command and writes its result; resolves with the exit code.
+ * @param arm from then on signals end the command between two steps; until then they end it at once
+ * @throws whatever keeps it from having one
+ */
+export async function execute(called: Called, streams: Streams, signal: AbortSignal, arm: () => void): Promise<number> {
   const { entry, args, own, options } = called
   checkAbilities(entry, options)
   const note = (message: string): void => {
@@ -76,35 +81,49 @@ export async function execute(called: Called, streams: Streams, signal: AbortSig
       throw new UsageError('this asks before it writes, and nobody can be asked here', 'give --yes')
     return askYesNo(question, signal)
   }
+  const stop = (): void => {
+    if (signal.aborted) throw new Interrupted(String(signal.reason))
+  }
   const output =
     options.output === undefined
-      ? new StreamOutput((text) => streams.stdout(text))
-      : openOutput(options.output, options.force)
-  const write = (part: string | Uint8Array): void => output.write(part)
+      ? new StreamOutput((text) => streams.stdout(text, stop))
+      : await openOutput(options.output, options.force, stop)
+  const write = (part: string | Uint8Array): Promise<void> => output.write(part)
   const writeRecord: Context['writeRecord'] = (device, data) => write(ndjson(called, { device, records: [data] }))
-  const base = { options, own, width, launcher, signal, table: commandTable }
-  const context: Context = { ...base, note, interactive, ask, write, writeRecord }
+  const base = { options, own, width, launcher, table: commandTable }
+  const context: Context = {
+    ...base,
+    note,
+    interactive,
+    ask,
+    write,
+    writeRecord,
+    get signal() {
+      arm()
+      return signal
+    },
+  }
   let result: Result
   try {
     result = await module.run(context, args)
-    if (result.exitCode === undefined) output.write(await format(called, result))
+    if (result.exitCode === undefined) await output.write(await format(called, result))
+    if (result.failure === undefined) await output.commit()
     for (const warning of result.warnings ?? []) note(`warning: ${warning}`)
-    if (result.failure === undefined) output.commit()
   } catch (error) {
-    throw abandoned(output, error)
+    throw await abandoned(output, error)
   }
   if (result.failure === undefined) return result.exitCode ?? (result.partial === true ? EXIT_PARTIAL : 0)
-  const failure = abandoned(output, result.failure)
-  if (options.output !== undefined) throw failure
+  const failure = await abandoned(output, result.failure)
+  if (output.isFile) throw failure
   await tell(failure, called, streams)
   return exitCode(failure)
 }
 
 /** What is said when something fails: with what became of the output, where some of it was written. */
-function abandoned(output: Output, error: unknown): unknown {
+async function abandoned(output: Output, error: unknown): Promise<unknown> {
   const isPipe = (error as NodeJS.ErrnoException | null)?.code === 'EPIPE'
   const { written } = output
-  const kept = output.abandon()
+  const kept = await output.abandon()
   return written > 0 && !isPipe && error instanceof Error ? new Incomplete(error, kept) : error
 }
 
@@ -121,6 +140,8 @@ function checkAbilities(entry: CommandEntry, options: GlobalOptions): void {
     [options.allowTaint, 'device', '--allow-taint'],
     [options.clearSemaphore, 'device', '--clear-semaphore'],
   ]
+  if (options.output !== undefined && options.output === options.record)
+    throw new UsageError('-o and --record name the same file')
   for (const [given, ability, flag] of wants)
     if (given && !entry.abilities.includes(ability)) throw new UsageError(`${entry.name} has no ${flag}`)
   if (options.raw && options.hex) throw new UsageError('--raw and --hex exclude each other')
@@ -159,7 +180,7 @@ function resultEnvelope(called: Called, { device, data, warnings, partial, failu
 /** "cmd list", "cmd show", "catalogue info": with the verb, where there is one. */
 function commandName({ entry, args }: Called): string {
   const [verb = ''] = args
-  const isVerb = new RegExp(`(?:^|\\| )${verb}\\b`).test(entry.arguments) && /^[a-z]+$/.test(verb)
+  const isVerb = /^[a-z]+$/.test(verb) && new RegExp(`(?:^|\\| )${verb}\\b`).test(entry.arguments)
   return isVerb && entry.name !== 'completion' ? `${entry.name} ${verb}` : entry.name
 }
 
@@ -171,16 +192,29 @@ export async function fail(
   streams: Streams,
 ): Promise<number> {
   if ((error as NodeJS.ErrnoException | null)?.code === 'EPIPE') throw error
-  const described = describe(error)
-  const command = called === undefined ? null : commandName(called)
-  if (how === 'json') {
-    const parts = { command, device: null, status: 'error' as const, data: null, error: described, warnings: [] }
-    streams.stdout(`${stringify(envelope(version, parts), 2)}\n`)
-  }
-  if (how === 'ndjson')
-    streams.stdout(`${stringify({ time: new Date().toISOString(), command, device: null, error: described })}\n`)
+  await tellDocument(error, how, called, streams)
   await tell(error, called, streams)
   return exitCode(error)
+}
+
+/** A stdout that takes nothing more is no reason not to say on stderr what happened. */
+async function tellDocument(
+  error: unknown,
+  how: GlobalOptions['format'],
+  called: Called | undefined,
+  streams: Streams,
+): Promise<void> {
+  const described = describe(error)
+  const command = called === undefined ? null : commandName(called)
+  const time = new Date().toISOString()
+  const parts = { command, device: null, status: 'error' as const, data: null, error: described, warnings: [] }
+  try {
+    if (how === 'json') await streams.stdout(`${stringify(envelope(version, parts), 2)}\n`)
+    if (how === 'ndjson') await streams.stdout(`${stringify({ time, command, device: null, error: described })}\n`)
+  } catch (failed) {
+    if ((failed as NodeJS.ErrnoException).code === 'EPIPE') throw failed
+    streams.stderr(`mlx5ctl: stdout cannot be written: ${(failed as Error).message}\n`)
+  }
 }
 
 async function tell(error: unknown, called: Called | undefined, streams: Streams): Promise<void> {

@@ -6,7 +6,7 @@ import type { CommandEntry, GlobalOptions } from './commands/types'
 import { deviceFirst, requestedFormat } from './commands/words'
 import { UsageError } from './device/errors'
 import { execute, fail, stopSignals, version, type Called, type Streams } from './execute'
-import { writeAll } from './render/output'
+import { writeAll, writeAllNow } from './render/output'
 
 export { commandTable, globalOptions, version }
 
@@ -18,8 +18,8 @@ const DEV_NULL = 0x103
 /** Runs a command line of the real process, and leaves its exit code in process.exitCode. */
 export async function main(argv: readonly string[]): Promise<void> {
   const streams: Streams = {
-    stdout: (text) => writeAll(1, text),
-    stderr: (text) => writeAll(2, text),
+    stdout: (text, stop) => writeAll(1, text, stop === undefined ? {} : { stop }),
+    stderr: (text) => writeAllNow(2, text),
     width: terminalWidth(),
     messagesOnTerminal: () => process.stderr.isTTY,
     launcher: argv[1] ?? '',
@@ -49,16 +49,25 @@ export async function runProgram(words: readonly string[], streams: Streams): Pr
   const stop = (signal: NodeJS.Signals): void => interruption.abort(signal)
   let called: Called | undefined
   const ordered = deviceFirst(words)
-  const program = createProgram(streams, commandsFor(ordered), (entry, args, own, options) => {
+  let said = ''
+  const say = (text: string): void => void (said += text)
+  const program = createProgram(say, commandsFor(ordered), (entry, args, own, options) => {
     called = { entry, args, own, options }
   })
-  for (const signal of Object.keys(stopSignals)) process.on(signal, stop)
+  let armed = false
+  const arm = (): void => {
+    if (!armed) for (const signal of Object.keys(stopSignals)) process.on(signal, stop)
+    armed = true
+  }
   try {
     program.parse(ordered, { from: 'user' })
     if (called === undefined) throw new UsageError('no command was given; mlx5ctl --help lists them')
-    return await execute(called, streams, interruption.signal)
+    return await execute(called, streams, interruption.signal, arm)
   } catch (error) {
-    if (error instanceof CommanderError && error.exitCode === 0) return 0
+    if (error instanceof CommanderError && error.exitCode === 0) {
+      await streams.stdout(said)
+      return 0
+    }
     return await fail(error, called?.options.format ?? asked, called, streams)
   } finally {
     for (const signal of Object.keys(stopSignals)) process.removeListener(signal, stop)
@@ -73,7 +82,7 @@ function commandsFor(words: readonly string[]): readonly CommandEntry[] {
 
 /** The commander program, made from the command table. */
 export function createProgram(
-  streams: Streams,
+  say: (text: string) => void,
   entries: readonly CommandEntry[],
   call: (entry: CommandEntry, args: string[], own: Record<string, unknown>, options: GlobalOptions) => void,
 ): Command {
@@ -85,7 +94,7 @@ export function createProgram(
     .showSuggestionAfterError()
     .exitOverride()
     .configureHelp({ subcommandTerm: (command) => command.name() })
-    .configureOutput({ writeOut: (text) => streams.stdout(text), writeErr: () => undefined })
+    .configureOutput({ writeOut: say, writeErr: () => undefined })
     .addHelpText('after', `\nDevices: ${deviceNames}\nExit codes: ${exitText}`)
   for (const [flags, description] of globalOptions) program.option(flags, description)
   for (const entry of entries) addCommand(program, entry, call)

@@ -14,9 +14,9 @@ export async function run(context: Context, [name = '']: readonly string[]): Pro
     memoryProvider(device)
     const buffer = size ?? (await coreDumpSize(device))
     let offset = 0
-    const summary = await coreDump(device, { size: buffer }, (pairs) => {
+    const summary = await coreDump(device, { size: buffer }, async (pairs) => {
       const part = render?.(pairs, offset)
-      if (part !== undefined) context.write(part)
+      if (part !== undefined) await context.write(part)
       offset += pairs.length
     })
     if (context.interactive() && render !== undefined)

@@ -5,48 +5,40 @@ import type { Codec } from '../prm/codec'
 import { dumpsOfText, looksLikeDumpText, looksLikeSegments } from '../prm/dump-input'
 import { MalformedData } from '../prm/errors'
 import { SegmentReader } from '../prm/segments'
-import { readInput } from './input'
-import { SegmentView } from './segment-view'
+import { JsonSegments, SegmentView } from './segment-view'
 import type { Context, Result } from './types'
 
-/** Bytes that are read from a file at once, and looked at to tell what it is. */
+/** Bytes that are read at once, and that are looked at to tell what it is. */
 const PIECE = 1 << 20
 const START = 4096
-/** JSON keeps the segments of all of a dump. */
-const MOST_JSON = 128 << 20
 
-/** Whether a file is a resource dump: raw, as mstresourcedump prints it, or of devlink. */
-export function isResourceDump(file: string): boolean {
-  if (file === '-') return false
-  const start = [...pieces(file, START)][0] ?? new Uint8Array(0)
-  return looksLikeSegments(start) || looksLikeDumpText(start)
-}
+type Facts = { readonly catalogue: Catalogue; readonly codec: Codec }
 
 /** Decodes a resource dump, however long, one piece after the other. @param file - is stdin */
-export function decodeDump(
-  context: Context,
-  facts: { readonly catalogue: Catalogue; readonly codec: Codec },
-  file: string,
-): Result {
+export async function decodeDump(context: Context, facts: Facts, file: string): Promise<Result> {
   const { format } = context.options
-  const dumps: { path: string; segments: unknown[] }[] = []
+  const dumps: { path: string; segments: JsonSegments }[] = []
   const views: SegmentView[] = []
+  const fd = opened(file)
   let failure: Error | undefined
   try {
-    for (const { path, parts } of inputs(file)) {
-      const dump = { path, segments: [] as unknown[] }
+    for (const { path, parts } of dumpsIn(fd, file)) {
+      const dump = { path, segments: new JsonSegments() }
       const view = new SegmentView(facts)
       dumps.push(dump)
       views.push(view)
-      if (path !== '' && format === 'text') context.write(`${path}\n`)
-      decodeParts(context, view, dump, parts)
+      if (path !== '' && format === 'text') await context.write(`${path}\n`)
+      await decodeParts(context, view, dump, parts)
     }
   } catch (error) {
     failure = error instanceof Error ? error : new Error(String(error))
-    if (format !== 'json' || !dumps.some(({ segments }) => segments.length > 0)) throw failure
+    const isKept = format === 'json' && dumps.some(({ segments }) => segments.list.length > 0)
+    if (!isKept || failure instanceof UsageError) throw failure
+  } finally {
+    if (file !== '-') closeSync(fd)
   }
   return {
-    data: { dumps },
+    data: { dumps: dumps.map(({ path, segments }) => ({ path, segments: segments.list })) },
     records: [],
     text: () => '',
     warnings: views.flatMap(({ errors }) => errors.map((text) => `the dump ends with an error of firmware: ${text}`)),
@@ -54,64 +46,66 @@ export function decodeDump(
   }
 }
 
-function decodeParts(
+async function decodeParts(
   context: Context,
   view: SegmentView,
-  { path, segments }: { readonly path: string; readonly segments: unknown[] },
+  { path, segments }: { readonly path: string; readonly segments: JsonSegments },
   parts: Iterable<Uint8Array>,
-): void {
+): Promise<void> {
   const { format } = context.options
   const reader = new SegmentReader()
-  let length = 0
-  for (const part of parts) {
-    length += part.length
-    if (format === 'json' && length > MOST_JSON)
-      throw new UsageError('the dump is too long for one JSON document', 'use --format ndjson')
+  for (const part of parts)
     for (const segment of reader.push(part)) {
-      if (format === 'text') for (const text of view.text(segment)) context.write(text)
-      else if (format === 'ndjson') context.writeRecord(undefined, { path, ...view.json(segment) })
-      else segments.push(view.json(segment))
+      if (format === 'text') for (const text of view.text(segment)) await context.write(text)
+      else if (format === 'ndjson') await context.writeRecord(undefined, { path, ...view.json(segment) })
+      else segments.add(segment, view)
     }
-  }
   reader.end()
 }
 
-function* inputs(file: string): Generator<{ readonly path: string; readonly parts: Iterable<Uint8Array> }> {
-  if (file === '-') {
-    yield* of(readInput(file))
+/** Raw, as mstresourcedump prints it, or of devlink; what is read to tell is part of it. @throws MalformedData */
+function* dumpsIn(
+  fd: number,
+  file: string,
+): Generator<{ readonly path: string; readonly parts: Iterable<Uint8Array> }> {
+  const start = readSome(fd, Buffer.alloc(START))
+  if (looksLikeSegments(start)) {
+    yield { path: '', parts: followed(start, fd) }
     return
   }
-  const start = [...pieces(file, START)][0] ?? new Uint8Array(0)
-  if (looksLikeSegments(start)) yield { path: '', parts: pieces(file) }
-  else yield* of(readInput(file))
+  if (!looksLikeDumpText(start)) throw new MalformedData(file === '-' ? 'stdin' : file, 'is no resource dump')
+  const whole = Buffer.concat([...followed(start, fd)].map((part) => Buffer.from(part)))
+  for (const { path, bytes } of dumpsOfText(whole)) yield { path, parts: [bytes] }
 }
 
-function of(bytes: Uint8Array): { readonly path: string; readonly parts: Iterable<Uint8Array> }[] {
-  if (looksLikeSegments(bytes)) return [{ path: '', parts: [bytes] }]
-  if (!looksLikeDumpText(bytes.subarray(0, START))) throw new MalformedData('input', 'is no resource dump')
-  return dumpsOfText(bytes).map(({ path, bytes: dump }) => ({ path, parts: [dump] }))
-}
-
-/** A file in pieces, which share their memory. @throws UsageError */
-function* pieces(file: string, most = Number.POSITIVE_INFINITY): Generator<Uint8Array> {
-  const fd = opened(file)
-  try {
-    if (fstatSync(fd).isDirectory()) throw new UsageError(`${file} is a directory`)
-    const piece = Buffer.allocUnsafe(Math.min(most, PIECE))
-    for (let total = 0; total < most;) {
-      const count = readSync(fd, piece, 0, piece.length, null)
-      if (count === 0) return
-      total += count
-      yield piece.subarray(0, count)
-    }
-  } finally {
-    closeSync(fd)
+/** What was read already, then the rest; the pieces share their memory with those before the last. */
+function* followed(start: Uint8Array, fd: number): Generator<Uint8Array> {
+  yield start
+  const memory = Buffer.allocUnsafe(PIECE)
+  for (;;) {
+    const piece = readSome(fd, memory)
+    if (piece.length === 0) return
+    yield piece
   }
 }
 
+/** As much as there is room for, or as there is. */
+function readSome(fd: number, into: Buffer): Buffer {
+  let filled = 0
+  while (filled < into.length) {
+    const count = readSync(fd, into, filled, into.length - filled, null)
+    if (count === 0) break
+    filled += count
+  }
+  return into.subarray(0, filled)
+}
+
+/** @throws UsageError */
 function opened(file: string): number {
   try {
-    return openSync(file, 'r')
+    const fd = file === '-' ? 0 : openSync(file, 'r')
+    if (fstatSync(fd).isDirectory()) throw new Error('is a directory')
+    return fd
   } catch (error) {
     throw new UsageError(`${file} cannot be read: ${(error as Error).message}`)
   }

@@ -10,7 +10,7 @@ import { imageOfRows, parseRegisterTable, type TextRow } from '../prm/register-t
 import { fieldRows } from '../render/columns'
 import { hexView } from '../render/hex'
 import { flatten, hexString, toJson } from '../render/values'
-import { decodeDump, isResourceDump } from './decode-dump'
+import { decodeDump } from './decode-dump'
 import { readInput } from './input'
 import { enumNamer } from './naming'
 import { openFacts } from './session'
@@ -23,13 +23,13 @@ export async function run(context: Context, [name = '', file]: readonly string[]
   return decodeLayout(context, facts, name, file ?? '-')
 }
 
-/** The word is no name of the catalogue, but that of a file with a dump. */
+/** The word is no name of the catalogue, but that of a file. */
 function isDumpFile(catalogue: Catalogue, name: string): boolean {
   const isKnown = catalogue.findLayout(name) !== undefined || catalogue.findRegister(name) !== undefined
-  return !isKnown && existsSync(name) && isResourceDump(name)
+  return !isKnown && existsSync(name)
 }
 
-function dumpOf(context: Context, facts: Facts, file: string): Result {
+async function dumpOf(context: Context, facts: Facts, file: string): Promise<Result> {
   const { raw, hex, reserved } = context.options
   if (raw || hex || reserved)
     throw new UsageError('a resource dump is decoded as text or JSON: no --raw, --hex, --reserved')

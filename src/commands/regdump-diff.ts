@@ -4,13 +4,15 @@ import { parseDump } from '../device/register-dump-files'
 import { MalformedData } from '../prm/errors'
 import { columns } from '../render/columns'
 import { readInput } from './input'
+import { refuseBytes, refuseDeviceOptions, refuseOptions } from './refuse'
 import type { Context, Result } from './types'
 
 /** Which registers differ between two or three dumps, of any form that regdump reads. */
 export function diffDumps(context: Context, files: readonly string[]): Result {
   if (files.length < 2 || files.length > 3) throw new UsageError('regdump diff takes two or three dumps, oldest first')
-  for (const option of ['from', 'via', 'scan', 'table'])
-    if (context.own[option] !== undefined) throw new UsageError(`regdump diff has no --${option}`)
+  refuseOptions(context, ['from', 'via', 'scan', 'table'], 'regdump diff')
+  refuseDeviceOptions(context, 'regdump diff')
+  refuseBytes(context, 'regdump diff')
   const { compared, changed, unmatched } = diffRegisters(files.map(readDump))
   if (context.interactive()) context.note(`${changed.length} of ${compared} registers differ`)
   return {

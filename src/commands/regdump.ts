@@ -9,6 +9,7 @@ import { hexString } from '../render/values'
 import type { DeviceIdentity } from '../transport/contract'
 import { diffDumps } from './regdump-diff'
 import { readInput } from './input'
+import { refuseDeviceOptions, refuseOptions } from './refuse'
 import { withDevice } from './session'
 import type { Context, Result } from './types'
 
@@ -21,6 +22,8 @@ export async function run(context: Context, [first = '', ...rest]: readonly stri
   if (rest.length > 0) throw new UsageError('regdump takes one device; regdump diff takes two or three files')
   if (from !== undefined) {
     if (first !== '') throw new UsageError('--from reads a file: it takes no device')
+    refuseOptions(context, ['via', 'scan', 'table'], 'regdump --from')
+    refuseDeviceOptions(context, 'regdump --from')
     return convert(context, from)
   }
   if (first === '') throw new UsageError('regdump takes a device, or --from FILE, or diff A B [C]')
@@ -41,8 +44,8 @@ async function dump(context: Context, device: Device): Promise<Result> {
       const progress = new Progress('blocks', rows, context.interactive())
       try {
         await registerDump(device, plan, async (block) => {
-          writer.add(pairsOf(block))
-          await progress.step()
+          await writer.add(pairsOf(block))
+          void progress.step()
         })
       } finally {
         progress.stop()
@@ -68,7 +71,7 @@ function sourceOf({ own: { via, scan } }: Context, device: Device): Source {
 async function convert(context: Context, from: string): Promise<Result> {
   const [, kind, file = from] = /^(coredump|crdump|text):(.*)$/s.exec(from) ?? []
   const writer = new DumpWriter(context, undefined, 'file', null)
-  return writer.collect(async () => writer.add(parseDump(readInput(file), kind)))
+  return writer.collect(() => writer.add(parseDump(readInput(file), kind)))
 }
 
 /** Pairs of address and value go out in large pieces as they come; of JSON they are one document. */
@@ -85,17 +88,17 @@ class DumpWriter {
     private readonly table: string | null,
   ) {}
 
-  add(pairs: Uint8Array): void {
+  async add(pairs: Uint8Array): Promise<void> {
     this.total += pairs.length
     const isKept = this.context.options.format === 'json'
     if (!isKept && pairs.length >= PIECE) {
-      this.flush()
-      for (let at = 0; at < pairs.length; at += PIECE) this.write(pairs.subarray(at, at + PIECE))
+      await this.flush()
+      for (let at = 0; at < pairs.length; at += PIECE) await this.write(pairs.subarray(at, at + PIECE))
       return
     }
     this.parts.push(pairs.slice())
     this.held += pairs.length
-    if (!isKept && this.held >= PIECE) this.flush()
+    if (!isKept && this.held >= PIECE) await this.flush()
   }
 
   async collect(work: () => Promise<void>): Promise<Result> {
@@ -107,7 +110,7 @@ class DumpWriter {
       failure = error instanceof Error ? error : new Error(String(error))
     }
     const all = format === 'json' ? Buffer.concat(this.parts) : undefined
-    if (all === undefined) this.flush()
+    if (all === undefined) await this.flush()
     if (failure !== undefined && (format !== 'json' || this.total === 0)) throw failure
     return {
       device: this.device,
@@ -123,20 +126,20 @@ class DumpWriter {
     }
   }
 
-  private flush(): void {
+  private async flush(): Promise<void> {
     const pairs = Buffer.concat(this.parts)
     this.parts = []
     this.held = 0
-    if (pairs.length > 0) this.write(pairs)
+    if (pairs.length > 0) await this.write(pairs)
   }
 
-  private write(pairs: Uint8Array): void {
+  private async write(pairs: Uint8Array): Promise<void> {
     const { context, device } = this
     const { format, raw, hex } = context.options
-    if (raw) context.write(pairs)
-    else if (hex) context.write(hexRows(pairs, this.offset))
-    else if (format === 'text') context.write(pairLines(pairs))
-    else for (const block of blocksOf(pairs)) context.writeRecord(device, blockData(block))
+    if (raw) await context.write(pairs)
+    else if (hex) await context.write(hexRows(pairs, this.offset))
+    else if (format === 'text') await context.write(pairLines(pairs))
+    else for (const block of blocksOf(pairs)) await context.writeRecord(device, blockData(block))
     this.offset += pairs.length
   }
 }

@@ -18,13 +18,11 @@ import { SegmentReader } from '../prm/segments'
 import { parseInteger } from '../prm/value-text'
 import { hexRows } from '../render/dump-text'
 import { Progress } from '../render/progress'
-import { menuTable, SegmentView } from './segment-view'
+import { JsonSegments, menuTable, SegmentView } from './segment-view'
+import { refuseOptions } from './refuse'
 import { parseSize } from './sizes'
 import { withDevice } from './session'
 import type { Context, Result } from './types'
-
-/** Payload that still fits into one JSON document. */
-const MOST_JSON = 128 << 20
 
 export async function run(context: Context, [first = '', second, ...rest]: readonly string[]): Promise<Result> {
   if (second === undefined || rest.length > 0)
@@ -36,11 +34,17 @@ export async function run(context: Context, [first = '', second, ...rest]: reado
 }
 
 async function showMenu(context: Context, name: string, options: ResourceDumpOptions): Promise<Result> {
-  for (const option of Object.keys(numbers))
-    if (context.own[option] !== undefined) throw new UsageError(`rscdump menu has no --${option}`)
+  refuseOptions(context, [...Object.keys(numbers), 'depth'], 'rscdump menu')
   return withDevice(context, name, async (device) => {
-    const records = await withResourceDumper(device, options, (dumper) => readMenu(device, dumper))
-    return { device: device.identity, data: { records }, records, text: () => menuTable(records) }
+    const { bytes, records } = await withResourceDumper(device, options, (dumper) => readMenu(device, dumper))
+    return {
+      device: device.identity,
+      data: { records },
+      records,
+      text: () => menuTable(records),
+      raw: () => bytes,
+      hex: () => Buffer.from(hexRows(bytes)).toString('latin1'),
+    }
   })
 }
 
@@ -54,21 +58,21 @@ async function dump(
   options: ResourceDumpOptions,
 ): Promise<Result> {
   return withResourceDumper(device, options, async (dumper) => {
-    const menu = await readMenu(device, dumper)
+    const { records: menu } = await readMenu(device, dumper)
     const request = checkedRequest(recordFor(menu, segment), values, present)
     const writer = new DumpWriter(context, device, menu)
     const progress = new Progress('bytes', undefined, context.interactive())
     let summary: ResourceDumpSummary | undefined
     let failure: Error | undefined
     try {
-      summary = await dumpResource(device, dumper, request, options, (piece) => {
-        writer.add(piece)
+      summary = await dumpResource(device, dumper, request, options, async (piece) => {
+        await writer.add(piece)
         void progress.step(piece.length)
       })
       writer.end()
     } catch (error) {
       failure = error instanceof Error ? error : new Error(String(error))
-      if (!writer.keeps) throw failure
+      if (!writer.keeps || failure instanceof UsageError) throw failure
     } finally {
       progress.stop()
     }
@@ -95,7 +99,7 @@ function recordFor(menu: readonly MenuRecord[], text: string): MenuRecord {
 class DumpWriter {
   private readonly reader = new SegmentReader()
   private readonly view: SegmentView
-  private readonly segments: unknown[] = []
+  private readonly segments = new JsonSegments()
   private offset = 0
 
   constructor(
@@ -108,22 +112,20 @@ class DumpWriter {
 
   /** Whether there is something to show when the dump fails, that is not written yet. */
   get keeps(): boolean {
-    return this.segments.length > 0
+    return this.segments.list.length > 0
   }
 
-  add(piece: Uint8Array): void {
+  async add(piece: Uint8Array): Promise<void> {
     const { context, view, device } = this
     const { raw, hex, format } = context.options
-    if (raw) context.write(piece)
-    if (hex) context.write(hexRows(piece, this.offset))
+    if (raw) await context.write(piece)
+    if (hex) await context.write(hexRows(piece, this.offset))
     this.offset += piece.length
-    if (format === 'json' && this.offset > MOST_JSON)
-      throw new UsageError('the dump is too long for one JSON document', 'use --format ndjson, or --raw')
     for (const segment of this.reader.push(piece)) {
       if (raw || hex) view.note(segment)
-      else if (format === 'text') for (const part of view.text(segment)) context.write(part)
-      else if (format === 'ndjson') context.writeRecord(device.identity, view.json(segment))
-      else this.segments.push(view.json(segment))
+      else if (format === 'text') for (const part of view.text(segment)) await context.write(part)
+      else if (format === 'ndjson') await context.writeRecord(device.identity, view.json(segment))
+      else this.segments.add(segment, view)
     }
   }
 
@@ -136,7 +138,7 @@ class DumpWriter {
     const { errors, notices } = this.view
     return {
       device: this.device.identity,
-      data: { ...summary, segments: this.segments },
+      data: { ...summary, segments: this.segments.list },
       records: [],
       text: () => '',
       warnings: [

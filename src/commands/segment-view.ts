@@ -1,3 +1,4 @@
+import { UsageError } from '../device/errors'
 import { ACTIVE, ALL } from '../device/resource-dump'
 import type { Catalogue } from '../prm/catalogue'
 import type { Codec } from '../prm/codec'
@@ -122,6 +123,24 @@ export class SegmentView {
 }
 
 const MOST_TOLD = 10
+
+/** Segments that are kept for one JSON document, and bytes of them: more makes a document that nothing can hold. */
+const MOST_SEGMENTS = 500_000
+const MOST_BYTES = 64 << 20
+
+/** Segments on their way into one JSON document. */
+export class JsonSegments {
+  readonly list: unknown[] = []
+  private bytes = 0
+
+  /** @throws UsageError when it gets too long */
+  add(segment: Segment, view: SegmentView): void {
+    this.bytes += segment.bytes.length
+    if (this.bytes > MOST_BYTES || this.list.length >= MOST_SEGMENTS)
+      throw new UsageError('the dump is too long for one JSON document', 'use --format ndjson')
+    this.list.push(view.json(segment))
+  }
+}
 
 const numberText = (number: number): string => (number === ALL ? 'all' : number === ACTIVE ? 'active' : String(number))
 

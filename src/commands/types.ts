@@ -39,6 +39,7 @@ export interface Context {
   readonly width: number
   /** Path of the launcher. */
   readonly launcher: string
+  /** Once it was asked for, signals end the command between two steps, and no longer at once. */
   readonly signal: AbortSignal
   /** Whether somebody watches: stderr is a terminal, and not --quiet. */
   interactive(): boolean
@@ -50,9 +51,9 @@ export interface Context {
    * Writes part of a result that is too long, or takes too long, to be kept until all of it is there. When the command fails
    * later, it is told that the output is incomplete.
    */
-  write(part: string | Uint8Array): void
+  write(part: string | Uint8Array): Promise<void>
   /** The same, one record of ndjson. */
-  writeRecord(device: DeviceIdentity | undefined, data: unknown): void
+  writeRecord(device: DeviceIdentity | undefined, data: unknown): Promise<void>
   /** The table of all commands, for completions. */
   readonly table: readonly CommandEntry[]
 }

@@ -50,13 +50,13 @@ export async function coreDumpSize(device: Device): Promise<number> {
 /**
  * All of CR space through registered memory: pairs of address and value, each a big-endian dword. While the device says
  * more_dump, it is asked to go on at its cookie.
- * @param write is given each part, which is overwritten when it returns
+ * @param write is given each part, which is overwritten when it is done
  * @throws Unsupported without registered memory; MalformedData for an answer that makes no sense
  */
 export async function coreDump(
   device: Device,
   options: CoreDumpOptions,
-  write: (pairs: Uint8Array) => void,
+  write: (pairs: Uint8Array) => void | Promise<void>,
 ): Promise<CoreDumpSummary> {
   memoryProvider(device)
   const size = options.size ?? (await coreDumpSize(device))
@@ -77,13 +77,21 @@ export async function coreDump(
       if (filled > 0) {
         total.first ??= dwordAt(part, 0)
         total.last = dwordAt(part, filled - PAIR)
-        write(part)
+        await write(part)
       }
       const next = BigInt(reply.cookie as bigint)
       if (reply.more_dump === 0) {
         const { bytes, commands, first, last } = total
         const pairs = bytes / PAIR
-        return { bytes, pairs, commands, buffer: size, cookie: next, firstAddress: first, lastAddress: last }
+        return {
+          bytes,
+          pairs,
+          commands,
+          buffer: memory.bytes.length,
+          cookie: next,
+          firstAddress: first,
+          lastAddress: last,
+        }
       }
       if (filled === 0 || next === cookie || total.bytes > ENDLESS)
         throw new MalformedData(

@@ -4,6 +4,7 @@ import { MalformedData } from '../prm/errors'
 const PAIR = 8
 /** What the kernel puts where nothing could be read. */
 const NOT_READABLE = 0xbadacce5
+const HOLE = Buffer.from([0xe5, 0xcc, 0xda, 0xba])
 const CRDUMP = 'crdump_data'
 
 /**
@@ -18,7 +19,7 @@ export function parseDump(input: Uint8Array, kind?: string): Uint8Array {
   if (kind === 'coredump') return pairs(input)
   const text = looksLikeText(input)
   if (kind === 'crdump') return imagePairs(text ? devlinkImage(input) : input)
-  if (!text && kind === undefined) return looksLikePairs(input) ? input : imagePairs(input)
+  if (!text && kind === undefined) return binaryPairs(input)
   const start = Buffer.from(input.subarray(0, 4096)).toString('latin1').trimStart()
   if (kind === undefined && start.startsWith('{')) return jsonPairs(input)
   if (kind === undefined && start.includes(`${CRDUMP}:`)) return imagePairs(devlinkImage(input))
@@ -31,9 +32,20 @@ function pairs(input: Uint8Array): Uint8Array {
   return input
 }
 
+/** @throws MalformedData for what looks like neither */
+function binaryPairs(input: Uint8Array): Uint8Array {
+  const whole = input.subarray(0, input.length - (input.length % PAIR))
+  if (looksLikePairs(whole)) {
+    if (whole.length === input.length) return input
+    throw new MalformedData('dump', `is cut: its ${input.length} bytes are no whole number of pairs of ${PAIR}`)
+  }
+  if (Buffer.from(input.buffer, input.byteOffset, input.length).includes(HOLE)) return imagePairs(input)
+  throw new MalformedData('dump', 'looks like none that is known; coredump:FILE or crdump:FILE says what it is')
+}
+
 /** Addresses of words, that is multiples of 4, are every second dword. */
 function looksLikePairs(input: Uint8Array): boolean {
-  if (input.length % PAIR !== 0) return false
+  if (input.length === 0) return false
   for (let at = 3; at < input.length; at += PAIR) if (((input[at] ?? 0) & 3) !== 0) return false
   return true
 }
@@ -100,7 +112,9 @@ function jsonPairs(input: Uint8Array): Uint8Array {
   const lines = text.trim().split('\n')
   const records = isJson(lines[0] ?? '') ? lines.map(parseJson) : [parseJson(text)]
   const blocks = records.flatMap((record) => {
-    const { data } = record as { data?: { blocks?: unknown } | null }
+    const { data } = (typeof record === 'object' && record !== null ? record : {}) as {
+      data?: { blocks?: unknown } | null
+    }
     return Array.isArray(data?.blocks) ? (data.blocks as unknown[]) : data === undefined ? [] : [data]
   })
   if (blocks.length === 0 || !blocks.every(isBlock)) throw new MalformedData('JSON', 'is no register dump')

@@ -10,6 +10,8 @@ const HARDWARE_ID = 0xf0014
 const CHAIN = 0x18
 const chainElsewhere: Readonly<Record<number, number>> = { 0x21e: 0x1a00018, 0x224: 0x1a00018 }
 const SIGNATURE = 0x54306f6c
+/** Dwords of a header. */
+const CHAIN_HEADER = 3
 const SIZE_MASK = 0xfffff
 const CHAIN_END = 0xffffffff
 /** Chains that are longer run in a circle, or through garbage. */
@@ -62,11 +64,12 @@ export async function planRegisterDump(device: Device, name?: string): Promise<R
 async function readChain(crSpace: CrSpace, start: number): Promise<DumpBlock[]> {
   const blocks: DumpBlock[] = []
   for (let at = start; blocks.length < LONGEST_CHAIN;) {
-    const [signature = 0, size = 0, address = 0] = await crSpace.read(at, 3)
+    const [signature = 0, size = 0, address = 0] = await crSpace.read(at, CHAIN_HEADER)
     if (signature !== SIGNATURE || address === CHAIN_END) return blocks
-    if (address % 4 !== 0 || address >= 2 ** 30)
+    const dwords = size & SIZE_MASK
+    if (address % 4 !== 0 || address + Math.max(dwords, CHAIN_HEADER) * 4 > 2 ** 30)
       throw new MalformedData('CR space', `has a chain of blocks to dump that leads to 0x${address.toString(16)}`)
-    blocks.push({ address, dwords: size & SIZE_MASK })
+    blocks.push({ address, dwords })
     at = address
   }
   throw new MalformedData('CR space', `has a chain of more than ${LONGEST_CHAIN} blocks to dump`)
@@ -102,7 +105,7 @@ export async function registerDump(
  * @param write is given pairs of address and value, as of a core dump
  * @throws Unsupported, CrSpaceError, Interrupted, DeliveryError
  */
-export async function scanRegisters(device: Device, write: (pairs: Uint8Array) => void): Promise<void> {
+export async function scanRegisters(device: Device, write: (pairs: Uint8Array) => void | Promise<void>): Promise<void> {
   const { scan } = crSpaceOf(device)
   if (scan === undefined)
     throw new Unsupported('this device offers no scan of its CR space', 'leave --scan away: the dump tables need none')
@@ -110,10 +113,10 @@ export async function scanRegisters(device: Device, write: (pairs: Uint8Array) =
     await device.checkpoint()
     try {
       const { pairs, next }: { pairs: Uint32Array; next: number | undefined } = await scan.read(from, WORDS_AT_ONCE)
-      write(bigEndian(pairs))
+      await write(bigEndian(pairs))
       from = next
     } catch (error) {
-      if (error instanceof CrSpaceError && error.before.length > 0) write(bigEndian(error.before))
+      if (error instanceof CrSpaceError && error.before.length > 0) await write(bigEndian(error.before))
       throw error
     }
   }

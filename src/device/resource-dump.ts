@@ -13,6 +13,8 @@ export const INLINE_BYTES = 208
 const DEFAULT_BUFFER = 1 << 20
 /** A dump that is longer than this has no end. */
 const ENDLESS = 2 ** 31
+/** A menu has 65535 records of 52 bytes at the most. */
+const LONGEST_MENU = 4 << 20
 /** References followed in one dump, at most. */
 const MOST_DUMPS = 10_000
 
@@ -47,8 +49,11 @@ export interface ResourceDumper {
   readonly via: 'memory' | 'inline'
   /** Commands sent so far. */
   readonly commands: number
-  /** @param write is given each piece, which is overwritten when it returns */
-  dump(request: DumpArguments, write: (piece: Uint8Array) => void): Promise<void>
+  /**
+   * @param write is given each piece, which is overwritten when it is done
+   * @param most bytes after which the dump has no end
+   */
+  dump(request: DumpArguments, write: (piece: Uint8Array) => void | Promise<void>, most?: number): Promise<void>
 }
 
 /**
@@ -76,31 +81,40 @@ export async function withResourceDumper<T>(
   }
 }
 
-/** The records of the menu. @throws MalformedData when the answer has none */
-export async function readMenu(device: Device, dumper: ResourceDumper): Promise<readonly MenuRecord[]> {
+/** The records of the menu, and the dump that has them. @throws MalformedData when there are none */
+export async function readMenu(
+  device: Device,
+  dumper: ResourceDumper,
+): Promise<{ readonly records: readonly MenuRecord[]; readonly bytes: Uint8Array }> {
   const reader = new SegmentReader()
   const found: MenuRecord[] = []
+  const pieces: Buffer[] = []
   let seen = false
   const menu = { type: segmentType.MENU, index1: 0, index2: 0, num1: 0, num2: 0 }
-  await dumper.dump(menu, (piece) => {
-    for (const segment of reader.push(piece)) {
-      const decoded = decodeSegment(device.codec, segment)
-      if (decoded.kind === 'error') throw new MalformedData('menu', `firmware says: ${decoded.text}`)
-      if (decoded.kind !== 'menu') continue
-      if (decoded.announced > decoded.records.length)
-        throw new MalformedData('menu', `announces ${decoded.announced} records and has ${decoded.records.length}`)
-      seen = true
-      found.push(...decoded.records)
-    }
-  })
+  await dumper.dump(
+    menu,
+    (piece) => {
+      pieces.push(Buffer.from(piece))
+      for (const segment of reader.push(piece)) {
+        const decoded = decodeSegment(device.codec, segment)
+        if (decoded.kind === 'error') throw new MalformedData('menu', `firmware says: ${decoded.text}`)
+        if (decoded.kind !== 'menu') continue
+        if (decoded.announced > decoded.records.length)
+          throw new MalformedData('menu', `announces ${decoded.announced} records and has ${decoded.records.length}`)
+        seen = true
+        found.push(...decoded.records)
+      }
+    },
+    LONGEST_MENU,
+  )
   reader.end()
   if (!seen) throw new MalformedData('menu', 'is not in the answer')
-  return found
+  return { records: found, bytes: Buffer.concat(pieces) }
 }
 
 /**
  * Dumps what is requested, then what it refers to, level by level, each once.
- * @param write is given the bytes of the wire, piece by piece; each is overwritten when it returns
+ * @param write is given the bytes of the wire, piece by piece; each is overwritten when it is done
  * @returns summary
  * @throws FirmwareError, DeliveryError, Interrupted; MalformedData for an answer that makes no sense
  */
@@ -109,7 +123,7 @@ export async function dumpResource(
   dumper: ResourceDumper,
   request: DumpArguments,
   options: ResourceDumpOptions,
-  write: (piece: Uint8Array) => void,
+  write: (piece: Uint8Array) => void | Promise<void>,
 ): Promise<ResourceDumpSummary> {
   const { depth = 0 } = options
   const seen = new Set([JSON.stringify(request)])
@@ -120,21 +134,21 @@ export async function dumpResource(
     const next: DumpArguments[] = []
     for (const one of requests) {
       const reader = level < depth ? new SegmentReader() : undefined
-      await dumper.dump(one, (piece) => {
+      await dumper.dump(one, async (piece) => {
         bytes += piece.length
-        write(piece)
+        await write(piece)
         for (const segment of reader?.push(piece) ?? []) {
           if (segment.type !== segmentType.REFERENCE) continue
           const { type, index1, index2, num1, num2 } = decodeSegment(device.codec, segment) as DumpArguments
           const wanted = { type, index1, index2, num1, num2 }
           if (seen.has(JSON.stringify(wanted))) continue
           seen.add(JSON.stringify(wanted))
+          if (seen.size > MOST_DUMPS) throw new MalformedData('references', `lead to more than ${MOST_DUMPS} dumps`)
           next.push(wanted)
         }
       })
       dumps++
     }
-    if (seen.size > MOST_DUMPS) throw new MalformedData('references', `lead to more than ${MOST_DUMPS} dumps`)
     requests = next
   }
   return { bytes, commands: dumper.commands - before, dumps, via: dumper.via }
@@ -152,14 +166,17 @@ class Dumper implements ResourceDumper {
     this.via = memory === undefined ? 'inline' : 'memory'
   }
 
-  async dump(request: DumpArguments, write: (piece: Uint8Array) => void): Promise<void> {
-    const { most = ENDLESS } = this.options
+  async dump(
+    request: DumpArguments,
+    write: (piece: Uint8Array) => void | Promise<void>,
+    most = this.options.most ?? ENDLESS,
+  ): Promise<void> {
     let total = 0
     for (let going: Struct = start(request); ;) {
       const reply = await this.command(request, going)
       const piece = this.pieceOf(reply)
       total += piece.length
-      if (piece.length > 0) write(piece)
+      if (piece.length > 0) await write(piece)
       if (reply.more_dump === 0) return
       if (piece.length === 0 || total > most)
         throw new MalformedData('RESOURCE_DUMP', `says more_dump for ever, after ${total} bytes`)

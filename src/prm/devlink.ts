@@ -14,7 +14,7 @@ export function devlinkBinaries(json: unknown): DevlinkBinary[] {
   const found: DevlinkBinary[] = []
   const walk = (value: unknown, path: readonly string[], depth: number): void => {
     if (typeof value !== 'object' || value === null || depth > DEEPEST) return
-    const bytes = Array.isArray(value) ? bytesOf(value) : undefined
+    const bytes = Array.isArray(value) ? bytesOf(value, depth) : undefined
     if (bytes !== undefined) found.push({ path: path.join('.'), bytes })
     else if (Array.isArray(value)) for (const member of value as unknown[]) walk(member, path, depth + 1)
     else for (const [name, member] of Object.entries(value)) walk(member, [...path, name], depth + 1)
@@ -24,10 +24,10 @@ export function devlinkBinaries(json: unknown): DevlinkBinary[] {
 }
 
 /** Bytes, or pieces of them; undefined when the array is something else. */
-function bytesOf(array: readonly unknown[]): Uint8Array | undefined {
-  if (array.length === 0) return undefined
+function bytesOf(array: readonly unknown[], depth: number): Uint8Array | undefined {
+  if (array.length === 0 || depth > DEEPEST) return undefined
   if (array.every((one) => Array.isArray(one))) {
-    const pieces = array.map((one) => bytesOf(one as unknown[]))
+    const pieces = array.map((one) => bytesOf(one as unknown[], depth + 1))
     return pieces.every((piece) => piece !== undefined) ? Buffer.concat(pieces) : undefined
   }
   return array.every((one) => Number.isInteger(one) && Number(one) >= 0 && Number(one) < 256)
@@ -39,7 +39,11 @@ function bytesOf(array: readonly unknown[]): Uint8Array | undefined {
 export function devlinkTextBinary(text: string, name: string): Uint8Array | undefined {
   const start = text.indexOf(`${name}:`)
   if (start < 0) return undefined
-  const [, digits = ''] = /^((?:\s*[0-9a-f]{2}(?=\s|$))*)/i.exec(text.slice(start + name.length + 1)) ?? []
-  const bytes = Buffer.from(digits.replace(/\s+/g, ''), 'hex')
-  return bytes.length === 0 ? undefined : bytes
+  const bytes = Buffer.alloc(Math.ceil((text.length - start) / 2))
+  const pair = /\s*([0-9a-f]{2})(?=\s|$)/iy
+  pair.lastIndex = start + name.length + 1
+  let length = 0
+  for (let match = pair.exec(text); match !== null; match = pair.exec(text))
+    bytes[length++] = Number.parseInt(match[1] ?? '', 16)
+  return length === 0 ? undefined : bytes.subarray(0, length)
 }

@@ -7,7 +7,9 @@ const PATIENCE = 1000
 export class Progress {
   private readonly started = Date.now()
   private done = 0
+  private starting: Promise<void> | undefined
   private bar: SingleBar | undefined
+  private stopped = false
 
   constructor(
     private readonly label: string,
@@ -16,22 +18,26 @@ export class Progress {
     private readonly enabled: boolean,
   ) {}
 
+  /** Need not be waited for. */
   async step(count = 1): Promise<void> {
     this.done += count
     if (!this.enabled || Date.now() - this.started < PATIENCE) return
-    this.bar ??= await this.start()
-    this.bar.update(this.done)
-  }
-
-  private async start(): Promise<SingleBar> {
-    const { SingleBar, Presets } = await import('cli-progress')
-    const format = this.total === undefined ? `{value} ${this.label}` : `${this.label} {bar} {value}/{total}`
-    const bar = new SingleBar({ format, stream: process.stderr, clearOnComplete: true }, Presets.shades_classic)
-    bar.start(this.total ?? 0, this.done)
-    return bar
+    this.starting ??= this.start()
+    await this.starting
+    this.bar?.update(this.done)
   }
 
   stop(): void {
+    this.stopped = true
     this.bar?.stop()
+    this.bar = undefined
+  }
+
+  private async start(): Promise<void> {
+    const { SingleBar, Presets } = await import('cli-progress')
+    if (this.stopped) return
+    const format = this.total === undefined ? `{value} ${this.label}` : `${this.label} {bar} {value}/{total}`
+    this.bar = new SingleBar({ format, stream: process.stderr, clearOnComplete: true }, Presets.shades_classic)
+    this.bar.start(this.total ?? 0, this.done)
   }
 }

@@ -98,12 +98,31 @@ export interface Exchange extends Failure {
 
 export type Line = Exchange | RegisterExchange | CrExchange | ScanExchange | ScanSizeExchange | MemoryExchange
 
+/** The recording is not whole. */
+class RecordingFailed extends Error {
+  readonly kind = 'open'
+  constructor(file: string, cause: Error) {
+    super(`the recording ${file} is not whole: ${cause.message}`)
+  }
+}
+
+function writeWhole(fd: number, bytes: Uint8Array): void {
+  for (let done = 0; done < bytes.length;) done += writeSync(fd, bytes, done)
+}
+
 /** Passes everything through and writes it down. */
 export async function recordTransport(transport: Transport, file: string): Promise<Transport> {
   const fd = openSync(file, 'w', 0o600)
   let closed = false
+  /** What keeps the recording from being written. The device is used all the same, and it is told in the end. */
+  let trouble: Error | undefined
   const line = (record: Header | Line): void => {
-    if (!closed) writeSync(fd, `${JSON.stringify(record)}\n`)
+    if (closed || trouble !== undefined) return
+    try {
+      writeWhole(fd, Buffer.from(`${JSON.stringify(record)}\n`))
+    } catch (error) {
+      trouble = new RecordingFailed(file, error as Error)
+    }
   }
   line({ 'mlx5ctl-recording': VERSION, device: transport.device, context: await transport.identify() })
   /** Runs one exchange and writes it down, whether it is answered or fails to be delivered. */
@@ -135,8 +154,10 @@ export async function recordTransport(transport: Transport, file: string): Promi
       ),
     close: async () => {
       await transport.close()
-      if (!closed) closeSync(fd)
+      if (closed) return
       closed = true
+      closeSync(fd)
+      if (trouble !== undefined) throw trouble
     },
     ...(memory === undefined ? {} : { memory: recordedMemory(memory, passed, watched) }),
     ...(registers === undefined

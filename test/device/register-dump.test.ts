@@ -55,6 +55,8 @@ describe('what is read', () => {
     await expect(planRegisterDump(deviceWith({ [ID]: 0x218, ...circle }))).rejects.toThrow(/more than 1024 blocks/)
     const outside = { 0x18: SIGNATURE, 0x1c: 1, 0x20: 0x40000001 }
     await expect(planRegisterDump(deviceWith({ [ID]: 0x218, ...outside }))).rejects.toThrow(/leads to 0x40000001/)
+    const last = { 0x18: SIGNATURE, 0x1c: 1, 0x20: 0x3ffffffc }
+    await expect(planRegisterDump(deviceWith({ [ID]: 0x218, ...last }))).rejects.toThrow(/leads to 0x3ffffffc/)
   })
 
   test('a chip without a table: what to do instead', async () => {
@@ -156,6 +158,15 @@ describe('dumps in files', () => {
 
   test.each<[string, Buffer, string | undefined, RegExp]>([
     ['nothing', Buffer.alloc(0), undefined, /is empty/],
+    ['a core dump that is cut', pairs.subarray(0, 20), undefined, /is cut: its 20 bytes/],
+    ['bytes of any kind', Buffer.from('00ff11ee22dd33cc', 'hex'), undefined, /coredump:FILE or crdump:FILE says/],
+    ['ndjson of nothing', Buffer.from('{"data":{"a":1}}\nnull\n'), undefined, /is no register dump/],
+    [
+      'JSON that is nested without end',
+      Buffer.from(`{"crdump_data":${'['.repeat(200_000)}${']'.repeat(200_000)}}`),
+      undefined,
+      /crdump_data|JSON/,
+    ],
     ['half a pair', pairs.subarray(0, 12), 'coredump', /has 12 bytes/],
     ['half a word', image.subarray(0, 6), 'crdump', /has 6 bytes/],
     ['other text', Buffer.from('0x1 0x2\nhello\n'), undefined, /line 2: is no address and value/],
@@ -171,6 +182,15 @@ describe('dumps in files', () => {
   ])('%s is told', (_, input, kind, message) => {
     expect(() => parseDump(input, kind)).toThrow(MalformedData)
     expect(() => parseDump(input, kind)).toThrow(message)
+  })
+
+  test('the text of devlink, as long as the image of a real chip', () => {
+    const size = 0x9c0160
+    const line = 'e5 cc da ba '.repeat(4).trim()
+    const text = Buffer.from(
+      `crdump_data:\n${`${line}\n`.repeat(size / 16 - 1)}11 00 00 00 e5 cc da ba e5 cc da ba e5 cc da ba\n`,
+    )
+    expect(Buffer.from(parseDump(text)).toString('hex')).toBe('009c015000000011')
   })
 
   test('damaged ones are taken or told', () => {

@@ -189,7 +189,7 @@ async function menuOf(announced: number, records: Buffer[], length?: number): Pr
     const data = stream.subarray((count - 1) * 208, count * 208)
     return reply(image, { more: count * 208 < stream.length, data })
   })
-  return withResourceDumper(device, { most: 1 << 20 }, (dumper) => readMenu(device, dumper))
+  return withResourceDumper(device, {}, async (dumper) => (await readMenu(device, dumper)).records)
 }
 
 test('the menu: flags from bit 16 on, and names that have no NUL', async () => {
@@ -230,6 +230,20 @@ test('a menu that is as long as one can be: 1260 records', async () => {
   const records = Array.from({ length: 1260 }, (_, index) => record(3, index, `R${index}`))
   expect((await menuOf(1260, records)).at(-1)?.name).toBe('R1259')
 })
+
+test('a menu without end, and references without end in one dump, are given up before they fill the memory', async () => {
+  const menu = Buffer.concat([words(0x000fffff, 1), record(0, 1, 'A')])
+  const endless = scriptedDevice((image) => reply(image, { more: true, data: menu }))
+  await expect(withResourceDumper(endless.device, {}, (dumper) => readMenu(endless.device, dumper))).rejects.toThrow(
+    /more_dump for ever, after 41943\d\d bytes/,
+  )
+  let index = 0
+  const script = (image: Buffer): Buffer =>
+    reply(image, { more: true, data: Buffer.concat(Array.from({ length: 10 }, () => reference(0x1000, ++index))) })
+  const { error, opcodes } = await collect(script, { depth: 1 })
+  expect(String(error)).toMatch(/lead to more than 10000 dumps/)
+  expect(opcodes.length).toBeLessThan(1100)
+}, 60_000)
 
 test('a menu whose segment ends behind the dump, or has length 0', async () => {
   await expect(menuOf(1, [record(0, 1, 'A')], 4096)).rejects.toThrow(/of 4096 bytes has only 64/)

@@ -190,6 +190,10 @@ describe('dumps of a device in process', () => {
     [`coredump ${emu} --reserved`, 2, /has no --reserved/],
     [`coredump ${emu} --fault status=0x3@1`, 6, /QUERY_HCA_CAP/],
     [`coredump ${emu} --fault status=0x3@4`, 6, /CORE_DUMP \(0x402e\): ACCESS_REG/],
+    [`rscdump menu ${emu} --depth 1`, 2, /rscdump menu has no --depth/],
+    ['regdump diff /dev/null /dev/null --raw', 2, /regdump diff has no --raw/],
+    ['regdump --from /dev/null --scan', 2, /regdump --from has no --scan/],
+    ['regdump --from /dev/null --record x', 2, /opens no device: it has no --record/],
     ['regdump', 2, /takes a device, or --from FILE/],
     [`regdump ${emu} ${emu}`, 2, /takes one device/],
     [`regdump ${emu} --via wire`, 2, /--via wire/],
@@ -227,6 +231,77 @@ describe('dumps of a device in process', () => {
     expect(stderr).toMatch(/^mlx5ctl: .*core\.bin is there already\n.*--force/)
     expect(mlx5ctl('coredump', emu, '-o', at('core.bin'), '--force').status).toBe(0)
     expect(readdirSync(folder)).toEqual(['core.bin'])
+  })
+
+  test('a file that comes to be there meanwhile is kept, and what was read is partial', () => {
+    const slow = spawnSync('bash', [
+      '-c',
+      `(echo '0x00000000 0x00000001'; sleep 1) | ${process.execPath} ${bin} regdump --from - -o ${at('late')} & pid=$!
+       sleep 0.5; echo precious >${at('late')}; wait $pid; echo $?; cat ${at('late')} ${at('late')}.partial`,
+    ])
+    expect(slow.stdout.toString()).toBe('8\nprecious\n0x00000000 0x00000001\n')
+    expect(slow.stderr.toString()).toMatch(/late is there already; what was read is kept in .*late\.partial/)
+  })
+
+  test('earlier partial files are kept, and a link to a file that is not there leads to it', () => {
+    const fault = ['--fault', 'stuck=0x20008']
+    expect(mlx5ctl('regdump', emu, '-o', at('regs'), ...fault).status).toBe(8)
+    expect(mlx5ctl('regdump', emu, '-o', at('regs'), ...fault).stderr).toContain(`${at('regs')}.partial.2`)
+    expect(readdirSync(folder).sort()).toEqual(['regs.partial', 'regs.partial.2'])
+    spawnSync('ln', ['-s', 'target', at('link')])
+    expect(mlx5ctl('info', emu, '-o', at('link')).status).toBe(0)
+    expect(readdirSync(folder)).toContain('target')
+    expect(mlx5ctl('info', emu, '-o', '').status).toBe(2)
+    expect(mlx5ctl('info', emu, '-o', at('same'), '--record', at('same')).status).toBe(2)
+  })
+
+  test('one JSON document, whatever fails and wherever it goes', () => {
+    const fault = ['--fault', 'stuck=0x20008']
+    for (const name of ['-', '/dev/stdout']) {
+      const { status, stdout } = mlx5ctl('regdump', emu, '-j', '-o', name, ...fault)
+      expect([status, parseEnvelope(stdout).status]).toEqual([8, 'partial'])
+    }
+    const full = spawnSync('bash', ['-c', `${process.execPath} ${bin} coredump ${emu} -j >/dev/full`], {
+      encoding: 'utf8',
+    })
+    expect([full.status, full.stderr]).toEqual([8, expect.stringMatching(/^mlx5ctl: stdout cannot be written: ENOSPC/)])
+    expect(full.stderr).not.toMatch(/\n\s+at /)
+    for (const name of ['a(b', 'a[b', 'a\\']) {
+      const { status, stdout } = mlx5ctl('decode', name, '-j')
+      expect([status, parseEnvelope(stdout).error?.kind]).toEqual([2, 'usage'])
+    }
+  })
+
+  test('dumps come through pipes whole', () => {
+    expect(mlx5ctl('rscdump', emu, 'SX_SLICE_ALL', '--raw', '-o', at('sx')).status).toBe(0)
+    const expected = mlx5ctl('decode', at('sx')).stdout
+    const run = (line: string): string =>
+      spawnSync('bash', ['-c', line.replace('TOOL', `${process.execPath} ${bin}`)], {
+        encoding: 'utf8',
+        maxBuffer: 1 << 28,
+      }).stdout
+    for (const line of [
+      `TOOL decode <(cat ${at('sx')})`,
+      `cat ${at('sx')} | TOOL decode rscdump /dev/stdin`,
+      `cat ${at('sx')} | TOOL decode rscdump`,
+    ])
+      expect([line, run(line) === expected]).toEqual([line, true])
+    writeFileSync(at('many'), Buffer.alloc(4 << 20, Buffer.from('0001fffb', 'hex')))
+    const { status, stdout, stderr } = mlx5ctl('decode', at('many'), '-j')
+    expect([status, stderr.includes('too long for one JSON document')]).toEqual([2, true])
+    expect(parseEnvelope(stdout).status).toBe('error')
+  })
+
+  test.each([
+    ['a pipe that nobody reads', 'coredump emu:connectx7 --raw > >(sleep 3)'],
+    ['a FIFO without a reader', 'coredump emu:connectx7 --raw -o FIFO'],
+    ['a stdin that says nothing', 'decode rscdump < <(sleep 3)'],
+  ])('SIGTERM ends a command that waits for %s', (_, line) => {
+    spawnSync('mkfifo', [at('fifo')])
+    const script = `${process.execPath} ${bin} ${line.replace('FIFO', at('fifo'))} 2>/dev/null & pid=$!
+      sleep 1.2; kill -TERM $pid; sleep 0.6; kill -0 $pid 2>/dev/null && echo alive; wait $pid; echo $?`
+    const { stdout } = spawnSync('bash', ['-c', script], { encoding: 'utf8' })
+    expect(stdout).toBe('143\n')
   })
 
   test('the library: dumps as bytes', () => {

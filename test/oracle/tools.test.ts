@@ -15,7 +15,7 @@ const expected: readonly (readonly [line: string, output: RegExp])[] = [
   ['mstmcra 03:00.0 0xf0014.0:16', /^0x00000218$/m],
   ['mstvpd 03:00.0', /^PN: +MCX75310AAS-NEAT$[\s\S]*^SN: +MT2251X05678$/m],
   ['mstflint -d 03:00.0 q', /^FW Version: +28\.43\.1014$[\s\S]*^PSID: +MT_0000000838$/m],
-  ['mstconfig -d 03:00.0 q', /^Device type: +ConnectX7 *$[\s\S]*^ +LEGACY_BOOT_PROTOCOL +NONE\(0\) *$/m],
+  ['mstconfig -d 03:00.0 q', /^Device type: +ConnectX7 *$[\s\S]*^ +SRIOV_EN +True\(1\) *$/m],
   [
     'mstlink -d 03:00.0',
     /^State +: \S*Active$[\s\S]*Speed +: \S*400G$[\s\S]*Recommendation +: \S*No issue was observed$/m,

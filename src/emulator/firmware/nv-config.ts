@@ -223,8 +223,7 @@ export class NvConfiguration {
     )
     const at = view.getUint32(0)
     const item = stored[at]
-    if (item === undefined)
-      throw new Refusal(Status.BAD_RES, 'nothing is stored', RegisterStatus.RESOURCE_UNAVAILABLE)
+    if (item === undefined) throw new Refusal(Status.BAD_RES, 'nothing is stored', RegisterStatus.RESOURCE_UNAVAILABLE)
     if (answer.length < POINTER + HEADER + item.next.length)
       throw new Refusal(Status.BAD_PARAM, 'register too short', RegisterStatus.LEN_TOO_SMALL)
     answer.fill(0)
