@@ -175,6 +175,23 @@ export const commandTable: readonly CommandEntry[] = [
     load: () => import('./regdump'),
   },
   {
+    name: 'config',
+    arguments: 'query DEVICE... [PARAM...] | show PARAM',
+    summary: 'NV configuration: what counts now, and from the next boot on',
+    description:
+      'query: parameters of the device, all or those that are named (NUM_OF_VFS, LINK_TYPE_P1, ARRAY[0..7]), for the next boot; with -e also default and current. The table is that of mstconfig; JSON has all three columns, raw and named, and the TLV behind each. show: what the catalogue knows of a parameter.',
+    options: [['-e, --all', 'query: default and current values too']],
+    examples: [
+      'mlx5ctl config query 0000:03:00.0',
+      'mlx5ctl config query fwctl0 -e NUM_OF_VFS SRIOV_EN',
+      'mlx5ctl config query mlx5_0 -j | jq ".data.devices[].parameters[] | select(.modified)"',
+      'mlx5ctl config show SRIOV_EN',
+    ],
+    abilities: ['device'],
+    takes: [2, many],
+    load: () => import('./config'),
+  },
+  {
     name: 'decode',
     arguments: 'LAYOUT|rscdump [FILE] | FILE',
     summary: 'decode bytes and resource dumps offline',

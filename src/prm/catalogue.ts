@@ -18,6 +18,9 @@ import type { NvTlv } from './nv'
 import { openPackedFile, type CatalogueFile, type PackedFile } from './packed-file'
 import { parseInteger } from './value-text'
 
+/** Classes of configuration TLVs, as the database and mstconfig have them one after the other. */
+const tlvOrder: readonly number[] = [6, 9, 0, 1, 3, 7]
+
 /** Prefixes that the kernel's headers have and that may be typed or left out. */
 const prefixes: { readonly [K in EntryKind]?: RegExp } = {
   commands: /^MLX5_CMD_OP(?:CODE)?_/,
@@ -172,9 +175,10 @@ export class Catalogue {
     return this.byNumber('dumps', hardwareId)
   }
 
-  /** In the order of the database. */
+  /** In the order of mstconfig: those of modules, the device, ports, functions and hosts; by name. */
   tlvs(): readonly NvTlv[] {
-    return this.all('tlvs')
+    const rank = ({ class: kind }: NvTlv): number => tlvOrder.indexOf(kind) + 1 || tlvOrder.length + 1
+    return [...this.all('tlvs')].sort((a, b) => rank(a) - rank(b) || (a.name < b.name ? -1 : 1))
   }
 
   /** A configuration TLV by its name or that of one of its parameters, or by its number (nvKey). */
