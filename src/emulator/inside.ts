@@ -1,11 +1,12 @@
 import { spawn, spawnSync } from 'node:child_process'
-import { openSync, writeSync } from 'node:fs'
+import { existsSync, openSync, writeSync } from 'node:fs'
 import path from 'node:path'
+import { parentPort, Worker } from 'node:worker_threads'
 import { builtInCatalogueFile, openCatalogue } from '../prm/catalogue'
 import { Codec } from '../prm/codec'
 import { Faults } from './faults'
 import { Firmware } from './firmware/firmware'
-import { FuseServer } from './fuse/server'
+import { endName, FuseServer } from './fuse/server'
 import { Tree } from './fuse/tree'
 import type { Log, Machine } from './machine'
 import { loadProfile } from './profile'
@@ -32,18 +33,46 @@ export async function serveInside(options: InsideOptions): Promise<void> {
 }
 
 async function serve(options: InsideOptions): Promise<number> {
+  const fd = mountFuse(options.folder)
+  await startServer({ options, fd })
+  const interrupted = await catchInterrupt(() => mountNamespace(options))
+  // An interruption before there is a command to take it.
+  const code = interrupted ? EXIT_INTERRUPTED : await runCommand(options)
+  existsSync(path.join(options.folder, 'fuse', endName))
+  return code
+}
+
+/** The devices live in a thread of their own, so that what blocks it keeps no signal and no exit from being seen here. */
+function startServer(work: ServedWork): Promise<void> {
+  const worker = new Worker(path.join(__dirname, 'emulate-server.js'), { workerData: work })
+  return new Promise((resolve, reject) => {
+    worker.once('message', () => resolve())
+    worker.once('error', reject)
+  })
+}
+
+interface ServedWork {
+  readonly options: InsideOptions
+  readonly fd: number
+}
+
+/** What the thread does. */
+export function serveDevices({ options, fd }: ServedWork): void {
   const log = openLog(options.logFile)
   const tree = new Tree()
   const machines = makeMachines(options, log)
   buildTree(tree, machines, options.uapi)
-  const server = new FuseServer(mountFuse(options.folder), tree)
-  server.serve().catch((error: unknown) => process.stderr.write(`mlx5ctl emulate: ${String(error)}\n`))
-  const interrupted = await catchInterrupt(() => mountNamespace(options, machines))
-  // An interruption before there is a command to take it.
-  const code = interrupted ? EXIT_INTERRUPTED : await runCommand(options)
-  server.releaseAll()
-  for (const { firmware, pci } of machines) log('final', { pci, ...firmware.objects.counts() })
-  return code
+  const onEnd = (): void => {
+    for (const { firmware, pci } of machines) log('final', { pci, ...firmware.objects.counts() })
+  }
+  const mayBlock = options.fault?.includes('delay') !== true
+  parentPort?.postMessage('ready')
+  // The message goes out with the next turn; then the thread may block.
+  setImmediate(() => {
+    new FuseServer(fd, tree, { mayBlock, onEnd })
+      .serve()
+      .catch((error: unknown) => writeSync(2, `mlx5ctl emulate: ${String(error)}\n`))
+  })
 }
 
 /** Whether SIGINT came meanwhile. */
@@ -98,9 +127,7 @@ function mountFuse(folder: string): number {
   return fd
 }
 
-/** Not synchronously: the mounts look into the tree that this process serves. */
-async function mountNamespace(options: InsideOptions, machines: readonly Machine[]): Promise<void> {
-  const { folder, launcher } = options
+async function mountNamespace({ folder, launcher, profiles }: InsideOptions): Promise<void> {
   const dev = `${folder}/dev`
   const lines = [
     'set -e',
@@ -112,8 +139,8 @@ async function mountNamespace(options: InsideOptions, machines: readonly Machine
     ),
     `ln -s /proc/self/fd '${dev}/fd'; ln -s fd/0 '${dev}/stdin'; ln -s fd/1 '${dev}/stdout'; ln -s fd/2 '${dev}/stderr'`,
     `mkdir '${dev}/fwctl'; mount --bind '${folder}/fuse/dev/fwctl' '${dev}/fwctl'`,
-    ...machines
-      .map(({ index }) => `mlx5ctl-mlx5_core.ctl.${index}`)
+    ...profiles
+      .map((_, index) => `mlx5ctl-mlx5_core.ctl.${index}`)
       .map((name) => `: >'${dev}/${name}'; mount --bind '${folder}/fuse/dev/${name}' '${dev}/${name}'`),
     ...passedThrough().map(
       (name) => `if [ -d '/sys/${name}' ]; then mount --rbind '/sys/${name}' '${folder}/fuse/sys/${name}'; fi`,

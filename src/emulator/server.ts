@@ -1,5 +1,7 @@
-/** Entry of the process that serves inside the namespace: a bundle of its own, started by run.ts. */
-import { serveInside } from './inside'
+/** Entry of the process that serves inside the namespace, and of its thread: a bundle of its own, started by run.ts. */
+import { isMainThread, workerData } from 'node:worker_threads'
+import { serveDevices, serveInside } from './inside'
 import { insideVariable, type InsideOptions } from './run'
 
-void serveInside(JSON.parse(process.env[insideVariable] ?? '{}') as InsideOptions)
+if (isMainThread) void serveInside(JSON.parse(process.env[insideVariable] ?? '{}') as InsideOptions)
+else serveDevices(workerData as Parameters<typeof serveDevices>[0])

@@ -1,4 +1,4 @@
-import { read, writeSync } from 'node:fs'
+import { read, readSync, writeSync } from 'node:fs'
 import { constants } from 'node:os'
 import { Errno } from '../caller'
 import { modeOf, type Node, type Opened, type Tree } from './tree'
@@ -33,6 +33,9 @@ const MAX_WRITE = 1 << 20
 const FOPEN_DIRECT_IO = 1
 const FOREVER = 3600n
 
+/** Looked up by who ends the emulation. */
+export const endName = '.mlx5ctl-emulate-end'
+
 interface Request {
   readonly opcode: number
   readonly unique: Buffer
@@ -43,36 +46,55 @@ interface Request {
 
 /**
  * Serves a tree over an open /dev/fuse. Everything is answered at once but ioctls, which may wait; so no client can hold up
- * another. Ends when the file system is unmounted.
+ * another. As long as nothing waits it reads with calls that block its thread, which is a thread of its own: a turn of the event
+ * loop takes longer than an answer. Ends when the file system is unmounted.
  */
 export class FuseServer {
   private readonly buffer = Buffer.allocUnsafeSlow(MAX_WRITE + 4096)
   private readonly opened = new Map<bigint, Opened>()
   private nextHandle = 1n
 
+  /** Ioctls that are not answered yet. */
+  private pending = 0
+
   constructor(
     private readonly fd: number,
     private readonly tree: Tree,
+    private readonly options: {
+      /** Whether the thread may be blocked while no ioctl is pending: not where timers are at work. */
+      readonly mayBlock: boolean
+      /** Somebody looks up `endName`: no client is left. */
+      readonly onEnd: () => void
+    },
   ) {}
 
   /** Resolves when the file system is gone. */
-  serve(): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const next = (): void => {
-        read(this.fd, this.buffer, 0, this.buffer.length, null, (error, length) => {
-          if (error?.code === 'EINTR' || error?.code === 'ENOENT' || error?.code === 'EAGAIN') return next()
-          if (error?.code === 'ENODEV') return resolve()
-          if (error) return reject(error)
-          this.receive(this.buffer.subarray(0, length))
-          next()
-        })
+  async serve(): Promise<void> {
+    for (;;) {
+      if (this.pending > 0) await new Promise((resolve) => setImmediate(resolve))
+      try {
+        const isBlocking = this.options.mayBlock && this.pending === 0
+        const length = isBlocking ? readSync(this.fd, this.buffer, 0, this.buffer.length, null) : await this.next()
+        this.receive(this.buffer.subarray(0, length))
+      } catch (error) {
+        const { code } = error as NodeJS.ErrnoException
+        if (code === 'ENODEV') return
+        if (code !== 'EINTR' && code !== 'ENOENT' && code !== 'EAGAIN') throw error
       }
-      next()
+    }
+  }
+
+  private next(): Promise<number> {
+    return new Promise((resolve, reject) => {
+      read(this.fd, this.buffer, 0, this.buffer.length, null, (error, length) => {
+        if (error) reject(error)
+        else resolve(length)
+      })
     })
   }
 
   /** Releases what clients left open: called when no client is left. */
-  releaseAll(): void {
+  private releaseAll(): void {
     for (const file of this.opened.values()) file.release?.()
     this.opened.clear()
   }
@@ -136,6 +158,10 @@ export class FuseServer {
 
   private child(node: Node | undefined, body: Buffer): Node {
     const name = body.subarray(0, body.indexOf(0)).toString('utf8')
+    if (name === endName) {
+      this.releaseAll()
+      this.options.onEnd()
+    }
     const child = node?.kind === 'directory' ? node.children.get(name) : undefined
     if (child === undefined) throw new Errno('ENOENT')
     return child
@@ -159,13 +185,18 @@ export class FuseServer {
     const inLength = body.readUInt32LE(24)
     const outLength = body.readUInt32LE(28)
     const input = Uint8Array.from(body.subarray(32, 32 + inLength))
+    this.pending++
     file.ioctl(pid, body.readUInt32LE(12), body.readBigUInt64LE(16), input).then(
       (output) => {
+        this.pending--
         const data = Buffer.alloc(outLength)
         data.set((output ?? new Uint8Array(0)).subarray(0, outLength))
         this.reply(request, Buffer.alloc(16), data)
       },
-      (error: unknown) => this.fail(request, error),
+      (error: unknown) => {
+        this.pending--
+        this.fail(request, error)
+      },
     )
   }
 
@@ -182,7 +213,7 @@ export class FuseServer {
   }
 
   private fail({ unique }: Request, error: unknown): void {
-    if (!(error instanceof Errno)) process.stderr.write(`mlx5ctl emulate: ${String(error)}\n`)
+    if (!(error instanceof Errno)) writeSync(2, `mlx5ctl emulate: ${String(error)}\n`)
     const name = error instanceof Errno ? error.errno : 'EIO'
     const numbers: Readonly<Record<string, number | undefined>> = constants.errno
     this.write(unique, -(numbers[name] ?? more[name] ?? constants.errno.EIO), [])
