@@ -176,19 +176,23 @@ export const commandTable: readonly CommandEntry[] = [
   },
   {
     name: 'config',
-    arguments: 'query DEVICE... [PARAM...] | show PARAM',
-    summary: 'NV configuration: what counts now, and from the next boot on',
+    arguments:
+      'query DEVICE... [PARAM...] | set DEVICE NAME=VALUE... | reset DEVICE [PARAM...] | backup DEVICE | restore DEVICE FILE | show PARAM',
+    summary: 'NV configuration: query, set, reset, backup, restore',
     description:
-      'query: parameters of the device, all or those that are named (NUM_OF_VFS, LINK_TYPE_P1, ARRAY[0..7]), for the next boot; with -e also default and current. The table is that of mstconfig; JSON has all three columns, raw and named, and the TLV behind each. show: what the catalogue knows of a parameter.',
+      'query: parameters of the device, all or those that are named (NUM_OF_VFS, LINK_TYPE_P1, ARRAY[0..7]), for the next boot; with -e also default and current. The table is that of mstconfig; JSON has all three columns, raw and named, and the TLV behind each. set: checks limits and rules with all new values, shows what changes, asks (or --yes), writes whole TLVs and reads them back; when one is refused, those before it are put back. --dry-run prints the TLVs. reset: defaults, of all or of the TLVs of the parameters named. backup, restore: the raw files of mstconfig (set_raw, backup). show: what the catalogue knows of a parameter.',
     options: [['-e, --all', 'query: default and current values too']],
     examples: [
       'mlx5ctl config query 0000:03:00.0',
       'mlx5ctl config query fwctl0 -e NUM_OF_VFS SRIOV_EN',
       'mlx5ctl config query mlx5_0 -j | jq ".data.devices[].parameters[] | select(.modified)"',
+      'mlx5ctl config set mlx5_0 SRIOV_EN=True NUM_OF_VFS=8 --yes -j | jq .data.rebootRequired',
+      'mlx5ctl config backup fwctl0 -o before.raw',
+      'mlx5ctl config restore fwctl0 before.raw',
       'mlx5ctl config show SRIOV_EN',
     ],
-    abilities: ['device'],
-    takes: [2, many],
+    abilities: ['device', 'dry-run'],
+    takes: [1, many],
     load: () => import('./config'),
   },
   {

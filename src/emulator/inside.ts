@@ -44,7 +44,7 @@ async function serve(options: InsideOptions): Promise<number> {
 
 /** The devices live in a thread of their own, so that what blocks it keeps no signal and no exit from being seen here. */
 function startServer(work: ServedWork): Promise<void> {
-  const worker = new Worker(path.join(__dirname, 'emulate-server.js'), { workerData: work })
+  const worker = new Worker(__filename, { workerData: work })
   return new Promise((resolve, reject) => {
     worker.once('message', () => resolve())
     worker.once('error', reject)

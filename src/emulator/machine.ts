@@ -44,8 +44,13 @@ export async function runCommand(
   if (errno !== undefined) return { outbox: inbox, errno }
   inbox[2] = uid >>> 8
   inbox[3] = uid & 0xff
+  if (status !== undefined) {
+    // Refused: nothing was done.
+    const refused = new Uint8Array(outboxLength)
+    refused.set([status, 0, 0, 0, 0, 0xfa, 0x17, 0x01])
+    return { outbox: refused }
+  }
   const outbox = firmware.execute(inbox, outboxLength)
-  if (status !== undefined) outbox.fill(0).set([status, 0, 0, 0, 0, 0xfa, 0x17, 0x01])
   return { outbox: short === true ? outbox.fill(0, 16) : outbox }
 }
 

@@ -215,7 +215,7 @@ export class NvConfiguration {
     if (item !== undefined) answer[7] = (VERSION << 4) | (item.readOnly ? 1 : 3)
   }
 
-  /** What is stored, one TLV after the other: the pointer goes from 0 to 0. */
+  /** What is stored, one TLV after the other, each with the pointer to the next; behind the last one comes pointer 0 alone. */
   private list(answer: Uint8Array): void {
     const view = new DataView(answer.buffer, answer.byteOffset, answer.length)
     const stored = [...this.items.values()].filter(
@@ -223,11 +223,15 @@ export class NvConfiguration {
     )
     const at = view.getUint32(0)
     const item = stored[at]
+    if (at > 0 && at === stored.length) {
+      answer.fill(0)
+      return
+    }
     if (item === undefined) throw new Refusal(Status.BAD_RES, 'nothing is stored', RegisterStatus.RESOURCE_UNAVAILABLE)
     if (answer.length < POINTER + HEADER + item.next.length)
       throw new Refusal(Status.BAD_PARAM, 'register too short', RegisterStatus.LEN_TOO_SMALL)
     answer.fill(0)
-    view.setUint32(0, at + 1 < stored.length ? at + 1 : 0)
+    view.setUint32(0, at + 1)
     answer.set(this.headerOf(item), POINTER)
     answer.set(item.next, POINTER + HEADER)
   }

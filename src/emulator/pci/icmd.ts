@@ -73,7 +73,7 @@ export class IcmdMailbox implements AddressSpace {
 
   private execute(opcode: number, fault: Fault): void {
     this.syndrome = 0
-    const status = this.run(opcode)
+    const status = fault.status === undefined ? this.run(opcode) : icmdStatus.OK
     if (fault.short === true) this.mailbox.fill(0, HEADERS)
     if (fault.status !== undefined) this.mailbox.writeUInt8(fault.status & 0x7f, 2)
     this.control = ((opcode << 16) | (status << 8)) >>> 0

@@ -1,0 +1,321 @@
+import { MalformedData, NameError, ValueError } from '../prm/errors'
+import { nvScope } from '../prm/nv'
+import { namesOfNvExpression, parseNvExpression } from '../prm/nv-expression'
+import { parseNvValue, readNvValue, sameNvValue, writeNvValue, type NvValue } from '../prm/nv-value'
+import type { Device } from './device'
+import { FirmwareError, UsageError } from './errors'
+import type { NvConfiguration } from './nv-config'
+import { namedParameter, nvHeader, type NamedParameter, type NvItem, type NvSetting } from './nv-config'
+import { accessRegister, registerTarget } from './registers'
+
+const HEADER = 12
+/** What mstconfig arms after a change: the next PERST, or PCIe link toggle, resets the chip. */
+const RESET_TRIGGER = 0x48
+
+/** One parameter, or element, that gets a value. */
+export interface NvChange {
+  readonly title: string
+  readonly setting: NvSetting
+  readonly element: number | undefined
+  readonly before: NvValue
+  readonly wanted: NvValue
+  readonly current: NvValue | undefined
+  after: NvValue | undefined
+}
+
+/** Whole TLVs, as they are and as they are to be. */
+export interface NvWrite {
+  readonly item: Pick<NvItem, 'type'> & { readonly tlv: { readonly name: string } }
+  readonly before: Uint8Array
+  readonly data: Uint8Array
+}
+
+export interface NvPlan {
+  readonly changes: readonly NvChange[]
+  /** Only those whose data changes. */
+  readonly writes: readonly NvWrite[]
+}
+
+/** A later TLV was refused. Says what is where. */
+export class NvWriteError extends Error {
+  readonly kind = 'firmware'
+  override readonly name = 'NvWriteError'
+  readonly opcode: string | undefined
+  readonly opMod: number | undefined
+  readonly status: number | undefined
+  readonly statusName: string | undefined
+  readonly syndrome: number | undefined
+  constructor(
+    override readonly cause: Error,
+    readonly hint: string,
+  ) {
+    super(cause.message)
+    if (!(cause instanceof FirmwareError)) return
+    this.opcode = cause.opcode
+    this.opMod = cause.opMod
+    this.status = cause.status
+    this.statusName = cause.statusName
+    this.syndrome = cause.syndrome
+  }
+}
+
+/**
+ * Works out what NAME=VALUE words make of the configuration; nothing is written. Limits and rules are checked with all of the new
+ * values.
+ * @throws NameError, ValueError; UsageError for a rule that is violated, or a read-only parameter
+ */
+export async function planConfiguration(
+  configuration: NvConfiguration,
+  assignments: readonly (readonly [name: string, text: string])[],
+): Promise<NvPlan> {
+  const { device } = configuration
+  const offered = await configuration.columns()
+  const data = new Map<number, NvWrite>()
+  const changes: NvChange[] = []
+  const seen = new Set<string>()
+  for (const [name, text] of assignments) {
+    const named = namedParameter(device, name)
+    const setting = await settingOf(configuration, named, name, offered.has('current'))
+    for (const element of elementsOf(named, name)) {
+      const title = element === undefined ? setting.title : `${setting.title}[${element}]`
+      if (seen.has(title)) throw new UsageError(`${title} is given twice`)
+      seen.add(title)
+      const { item, parameter } = setting
+      const before = await configuration.read(item, 'next')
+      const write = data.get(item.type) ?? { item, before, data: before.slice() }
+      data.set(item.type, write)
+      const value = parseNvValue(parameter, title, text)
+      writeNvValue(parameter, write.data, value, element)
+      const valid = item.tlv.parameters.find((one) => one.name === parameter.validBit)
+      if (valid !== undefined) writeNvValue(valid, write.data, 1)
+      changes.push({
+        title,
+        setting,
+        element,
+        before: pick(setting.values.next ?? 0, element),
+        wanted: pick(readNvValue(parameter, write.data), element),
+        current: setting.values.current === undefined ? undefined : pick(setting.values.current, element),
+        after: undefined,
+      })
+    }
+  }
+  await checkLimits(configuration, changes, data)
+  const writes = [...data.values()].filter(({ before, data: after }) => !Buffer.from(before).equals(after))
+  return { changes, writes }
+}
+
+async function settingOf(
+  configuration: NvConfiguration,
+  named: NamedParameter,
+  name: string,
+  withCurrent: boolean,
+): Promise<NvSetting> {
+  const scope = nvScope(named.tlv)
+  if (named.instance === undefined && (scope === 'port' || scope === 'module'))
+    throw new UsageError(
+      `${name} is there for each ${scope}: say which, as ${named.parameter.title ?? name}_${scope === 'port' ? 'P1' : 'M0'}`,
+    )
+  const items = await configuration.items(named.tlv)
+  const item = items.find(
+    ({ instance }) => instance.port === named.instance?.port && instance.module === named.instance?.module,
+  )
+  const columns = withCurrent ? (['next', 'current'] as const) : (['next'] as const)
+  const [setting] =
+    item === undefined ? [] : await configuration.settings(item, columns, new Set([named.parameter.title ?? '']))
+  if (setting === undefined) throw new NameError(`this device has no parameter ${name}`)
+  if (setting.readOnly) throw new UsageError(`${setting.title} is read-only on this device`)
+  return setting
+}
+
+/** Which elements are set; undefined is the whole of a parameter. */
+function elementsOf({ parameter, from, to }: NamedParameter, name: string): (number | undefined)[] {
+  const isBytes = parameter.type === 'BYTES' || parameter.type === 'STRING'
+  if (isBytes && from !== undefined) throw new UsageError(`${name}: bytes are set as a whole`)
+  if (from === undefined && parameter.count !== undefined && !isBytes)
+    throw new UsageError(
+      `${name} is an array: give elements, as ${name}[0]=... or ${name}[0..${parameter.count - 1}]=...`,
+    )
+  if (from === undefined) return [undefined]
+  return Array.from({ length: (to ?? from) - from + 1 }, (_, index) => from + index)
+}
+
+const pick = (value: NvValue, element: number | undefined): NvValue =>
+  element === undefined || typeof value === 'number' ? value : (value[element] ?? 0)
+
+async function checkLimits(
+  configuration: NvConfiguration,
+  changes: readonly NvChange[],
+  data: ReadonlyMap<number, NvWrite>,
+): Promise<void> {
+  const overrides = new Map([...data].map(([type, write]) => [type, write.data]))
+  for (const { title, setting, wanted } of changes) {
+    const { item, parameter } = setting
+    const variables = await variableOf(configuration, setting, overrides)
+    const evaluate = (text: string): Promise<number | undefined> =>
+      configuration.evaluate(text, item, overrides, variables)
+    const most = parameter.most === undefined ? undefined : await evaluate(parameter.most)
+    if (typeof wanted === 'number' && most !== undefined && wanted > most)
+      throw new ValueError(title, `${wanted} is larger than the ${most} that this device allows`)
+    const least = parameter.least === undefined ? undefined : await evaluate(parameter.least)
+    if (typeof wanted === 'number' && least !== undefined && wanted < least)
+      throw new ValueError(title, `${wanted} is smaller than the ${least} that this device allows`)
+    if (parameter.rule === undefined) continue
+    const holds = await evaluate(parameter.rule)
+    if (holds === undefined)
+      throw new UsageError(`${title}: this device lacks what its rule is about: ${parameter.rule}`)
+    if (holds === 0)
+      throw new UsageError(
+        `${title}: a rule of the device does not hold with these values`,
+        `it depends on ${namesIn(configuration.device, item, parameter.rule).join(', ')}`,
+      )
+  }
+}
+
+/** "$_x=EXPRESSION": an integer that the rule may name. */
+async function variableOf(
+  configuration: NvConfiguration,
+  { item, parameter }: NvSetting,
+  overrides: ReadonlyMap<number, Uint8Array>,
+): Promise<ReadonlyMap<string, number>> {
+  const [, name, text] = /^\$(\w+)\s*=([^]+)$/.exec(parameter.temporary ?? '') ?? []
+  if (name === undefined || text === undefined) return new Map()
+  const value = await configuration.evaluate(text, item, overrides)
+  return value === undefined ? new Map() : new Map([[name, Number.isFinite(value) ? Math.trunc(value) >>> 0 : 0]])
+}
+
+/** Parameters that a rule names, as people know them. */
+function namesIn({ catalogue }: Device, item: NvItem, rule: string): string[] {
+  const names = namesOfNvExpression(parseNvExpression(rule)).map(({ tlv, name }) => {
+    const own = tlv === undefined ? item.tlv : catalogue.findTlv(tlv)
+    return own?.parameters.find((one) => one.name === name)?.title ?? name
+  })
+  return [...new Set(names)]
+}
+
+/**
+ * Writes TLVs one after the other. When one is refused, those before it are put back.
+ * @throws NvWriteError, which says what is where
+ */
+export async function writeTlvs(device: Device, writes: readonly NvWrite[], writer?: number): Promise<void> {
+  const done: NvWrite[] = []
+  for (const write of writes) {
+    try {
+      await writeTlv(device, write.item.type, write.data, writer)
+      done.push(write)
+    } catch (error) {
+      if (!(error instanceof Error)) throw error
+      throw new NvWriteError(error, `${write.item.tlv.name} was not written; ${await putBack(device, done, writer)}`)
+    }
+  }
+}
+
+async function putBack(device: Device, done: readonly NvWrite[], writer: number | undefined): Promise<string> {
+  const [back, left]: [string[], string[]] = [[], []]
+  for (const { item, before } of [...done].reverse()) {
+    try {
+      await writeTlv(device, item.type, before, writer)
+      back.push(item.tlv.name)
+    } catch {
+      // Told by its name: the first failure is the one that counts.
+      left.push(item.tlv.name)
+    }
+  }
+  const parts = [
+    ...(back.length === 0 ? [] : [`put back as before: ${back.join(', ')}`]),
+    ...(left.length === 0 ? [] : [`NOT put back, they have the new values: ${left.join(', ')}`]),
+  ]
+  return parts.length === 0 ? 'nothing changed' : parts.join('; ')
+}
+
+async function writeTlv(device: Device, type: number, data: Uint8Array, writer?: number): Promise<void> {
+  const target = registerTarget(device.catalogue, 'MNVDA')
+  const image = new Uint8Array(HEADER + data.length)
+  image.set(nvHeader(device, { length: data.length, ovr_en: 1 }, type, writer))
+  image.set(data, HEADER)
+  await accessRegister(device, target, 'write', image)
+}
+
+/** Reads back what was written. Titles of what has another value than was wanted. */
+export async function readBack(configuration: NvConfiguration, changes: readonly NvChange[]): Promise<string[]> {
+  for (const change of changes) configuration.forget(change.setting.item)
+  const differing: string[] = []
+  for (const change of changes) {
+    const { item, parameter } = change.setting
+    change.after = pick(readNvValue(parameter, await configuration.read(item, 'next')), change.element)
+    if (!sameNvValue(change.after, change.wanted)) differing.push(change.title)
+  }
+  return differing
+}
+
+/** What brings the next values to count. */
+export type NvActivation = 'reboot' | 'power-cycle'
+
+/** Arms the reset that comes with the next reboot; where firmware refuses that, power must be cycled. */
+export async function armReset(device: Device): Promise<NvActivation> {
+  const target = registerTarget(device.catalogue, 'MFRL')
+  try {
+    const image = device.codec.encode(target.layout, { reset_trigger: RESET_TRIGGER })
+    await accessRegister(device, target, 'write', image)
+    return 'reboot'
+  } catch (error) {
+    if (error instanceof FirmwareError) return 'power-cycle'
+    throw error
+  }
+}
+
+/** Default values for a TLV (MNVDI), or for all that are stored (MNVIA). */
+export async function invalidate(device: Device, item?: NvItem): Promise<void> {
+  if (item === undefined) {
+    const target = registerTarget(device.catalogue, 'MNVIA')
+    await accessRegister(device, target, 'write', new Uint8Array(device.codec.sizeBytes(target.layout)))
+    return
+  }
+  const target = registerTarget(device.catalogue, 'MNVDI')
+  await accessRegister(device, target, 'write', nvHeader(device, {}, item.type))
+}
+
+/** A stored TLV, with its header as it is stored. */
+export interface StoredTlv {
+  readonly type: number
+  readonly header: Uint8Array
+  readonly data: Uint8Array
+}
+
+/** Bytes of MNVGN that mstconfig asks for, and where the header stands. */
+const LISTED = 0x9c
+const LISTED_AT = 16
+/** More TLVs than any device stores. */
+const MOST_STORED = 4096
+
+/** All that is stored, also what the catalogue does not know (MNVGN). Empty where nothing is. @throws FirmwareError */
+export async function storedTlvs(device: Device): Promise<StoredTlv[]> {
+  const target = registerTarget(device.catalogue, 'MNVGN')
+  const stored = new Map<number, StoredTlv>()
+  for (let pointer = 0, turn = 0; turn < MOST_STORED; turn++) {
+    const image = new Uint8Array(LISTED)
+    new DataView(image.buffer).setUint32(0, pointer)
+    let answer: Uint8Array
+    try {
+      answer = await accessRegister(device, target, 'read', image)
+    } catch (error) {
+      if (error instanceof FirmwareError && pointer === 0 && isEmpty(error)) return []
+      throw error
+    }
+    const view = new DataView(answer.buffer, answer.byteOffset, answer.length)
+    const header = answer.slice(LISTED_AT, LISTED_AT + HEADER)
+    const length = Number(device.codec.decode('config_item_ext', header).length)
+    const type = view.getUint32(LISTED_AT + 4)
+    const data = answer.slice(LISTED_AT + HEADER, LISTED_AT + HEADER + length)
+    if (data.length < length)
+      throw new MalformedData('MNVGN', `says that a TLV has ${length} bytes, and gives ${data.length}`)
+    // Pointer 0 is the end, and as a rule no TLV stands beside it.
+    if (length > 0 && !stored.has(type)) stored.set(type, { type, header, data })
+    pointer = view.getUint32(0)
+    if (pointer === 0) return [...stored.values()]
+  }
+  throw new MalformedData('MNVGN', `lists more than ${MOST_STORED} TLVs`)
+}
+
+/** Status 8 of the register; over a mailbox the device says that there is no such resource. */
+const isEmpty = ({ statusName }: FirmwareError): boolean =>
+  statusName === 'RESOURCE_NOT_AVAILABLE' || statusName === 'BAD_RES_ERR'
