@@ -25,6 +25,7 @@ const exitCodes: Readonly<Record<string, number>> = {
   interrupted: 130,
 }
 const EXIT_PARTIAL = 8
+const EXIT_DRIFT = 10
 /** Signals that end a command between two steps, once all that it holds was given back; and the exit codes. */
 export const stopSignals: Readonly<Record<string, number>> = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 }
 
@@ -112,7 +113,8 @@ export async function execute(called: Called, streams: Streams, signal: AbortSig
   } catch (error) {
     throw await abandoned(output, error)
   }
-  if (result.failure === undefined) return result.exitCode ?? (result.partial === true ? EXIT_PARTIAL : 0)
+  if (result.failure === undefined)
+    return result.exitCode ?? (result.partial === true ? EXIT_PARTIAL : result.drift === true ? EXIT_DRIFT : 0)
   const failure = await abandoned(output, result.failure)
   if (output.isFile) throw failure
   await tell(failure, called, streams)

@@ -104,7 +104,7 @@ export function createProgram(
 const deviceNames =
   'mlx5_core.ctl.0, fwctl0, 0000:03:00.0, mlx5_0, enp3s0f0np0, 0, emu:connectx6dx, replay:FILE; "mlx5ctl DEVICE COMMAND" works too.'
 const exitText =
-  '0 done, 1 bug, 2 usage, 3 no device, 4 permission, 5 not delivered, 6 refused by firmware, 7 malformed data, 8 partial, 9 not supported.'
+  '0 done, 1 bug, 2 usage, 3 no device, 4 permission, 5 not delivered, 6 refused by firmware, 7 malformed data, 8 partial, 9 not supported, 10 drift.'
 
 function addCommand(program: Command, entry: CommandEntry, call: Parameters<typeof createProgram>[2]): void {
   const command = program

@@ -177,10 +177,10 @@ export const commandTable: readonly CommandEntry[] = [
   {
     name: 'config',
     arguments:
-      'query DEVICE... [PARAM...] | set DEVICE NAME=VALUE... | reset DEVICE [PARAM...] | backup DEVICE | restore DEVICE FILE | show PARAM',
-    summary: 'NV configuration: query, set, reset, backup, restore',
+      'query DEVICE... [PARAM...] | set DEVICE NAME=VALUE... | reset DEVICE [PARAM...] | validate FILE [DEVICE...] | apply FILE [DEVICE...] | backup DEVICE | restore DEVICE FILE | show PARAM',
+    summary: 'NV configuration: query, set, reset, apply a file, backup, restore',
     description:
-      'query: parameters of the device, all or those that are named (NUM_OF_VFS, LINK_TYPE_P1, ARRAY[0..7]), for the next boot; with -e also default and current. The table is that of mstconfig; JSON has all three columns, raw and named, and the TLV behind each. set: checks limits and rules with all new values, shows what changes, asks (or --yes), writes whole TLVs and reads them back; when one is refused, those before it are put back. --dry-run prints the TLVs. reset: defaults, of all or of the TLVs of the parameters named. backup, restore: the raw files of mstconfig (set_raw, backup). show: what the catalogue knows of a parameter.',
+      'query: parameters of the device, all or those that are named (NUM_OF_VFS, LINK_TYPE_P1, ARRAY[0..7]), for the next boot; with -e also default and current. The table is that of mstconfig; JSON has all three columns, raw and named, and the TLV behind each. set: checks limits and rules with all new values, shows what changes, asks (or --yes), writes whole TLVs and reads them back; when one is refused, those before it are put back. --dry-run prints the TLVs. reset: defaults, of all or of the TLVs of the parameters named. validate: a YAML or JSON file of parameters (parameters: for all, psid: by PSID, devices: by device) is checked, and devices are compared with it: exit 10 when one differs. apply: sets what differs; devices are those that are given, or that the file names. backup, restore: the raw files of mstconfig (set_raw, backup). show: what the catalogue knows of a parameter.',
     options: [['-e, --all', 'query: default and current values too']],
     examples: [
       'mlx5ctl config query 0000:03:00.0',
@@ -189,6 +189,8 @@ export const commandTable: readonly CommandEntry[] = [
       'mlx5ctl config set mlx5_0 SRIOV_EN=True NUM_OF_VFS=8 --yes -j | jq .data.rebootRequired',
       'mlx5ctl config backup fwctl0 -o before.raw',
       'mlx5ctl config restore fwctl0 before.raw',
+      'mlx5ctl config validate nics.yaml 0000:03:00.0 || test $? -eq 10',
+      'mlx5ctl config apply nics.yaml --yes',
       'mlx5ctl config show SRIOV_EN',
     ],
     abilities: ['device', 'dry-run'],

@@ -73,6 +73,8 @@ export interface Result {
   readonly partial?: boolean
   /** What ended the work before all was there; the result is what was read until then. Makes it partial. */
   readonly failure?: Error | undefined
+  /** Something is not as it should be, which the command was asked to tell: exit code 10. */
+  readonly drift?: boolean
   /** Only `emulate` has one: that of the command it ran. Nothing is printed then. */
   readonly exitCode?: number
 }

@@ -113,6 +113,11 @@ export interface Profile {
   readonly nv?: Readonly<Record<string, Values>>
   readonly nvChanged?: Readonly<Record<string, { readonly current?: Values; readonly next?: Values }>>
   readonly nvReadOnly?: readonly string[]
+  /** TLVs that somebody of a higher priority wrote: 1 the OEM, 3 the maker. What a user writes is refused. */
+  readonly nvPriority?: Readonly<Record<string, number>>
+  /** TLVs whose section in flash is damaged, and those that were erased too often to be written. */
+  readonly nvCorrupt?: readonly string[]
+  readonly nvWornOut?: readonly string[]
   /** Fields of its VPD, by keyword: PN, SN, ... and ID for the product name. */
   readonly vpd: Readonly<Record<string, string>>
 }

@@ -271,6 +271,86 @@ describe('backup and restore', () => {
   })
 })
 
+describe('files of settings', () => {
+  const run = (verb: string, ...words: string[]): Outcome =>
+    mlx5ctl('config', verb, at('nics.yaml'), ...words, ...state())
+  const file = (text: string): void => writeFileSync(at('nics.yaml'), text)
+  const yaml = `# settings of the rack
+parameters: { SRIOV_EN: True }
+psid:
+  MT_0000000838: { NUM_OF_VFS: 42, ESWITCH_HAIRPIN_DESCRIPTORS: [1, 4, 9] }
+  MT_0000000884: { NUM_OF_VFS: 1 }
+devices:
+  "${emu}": { CQE_COMPRESSION: AGGRESSIVE }
+`
+
+  test('drift is exit 10, and is told with every parameter; after apply it is 0', () => {
+    file(yaml)
+    expect(mlx5ctl('config', 'validate', at('nics.yaml')).stdout).toMatch(/7 settings, all known/)
+    const drift = run('validate', emu, '-j')
+    expect([drift.status, parseEnvelope(drift.stdout).data]).toMatchObject([
+      10,
+      {
+        devices: [
+          {
+            psid: 'MT_0000000838',
+            inSync: false,
+            compared: 6,
+            drift: [
+              { name: 'NUM_OF_VFS', before: { text: '16' }, wanted: { text: '42' } },
+              { name: 'ESWITCH_HAIRPIN_DESCRIPTORS[2]', before: { text: '7' }, wanted: { text: '9' } },
+              { name: 'CQE_COMPRESSION', wanted: { text: 'AGGRESSIVE(1)' } },
+            ],
+          },
+        ],
+      },
+    ])
+    expect(run('apply', emu).status).toBe(2)
+    expect(run('apply', emu, '--dry-run').status).toBe(10)
+    expect(next('NUM_OF_VFS')).toEqual(['16'])
+    const applied = run('apply', '--yes', '-j')
+    expect([applied.status, parseEnvelope(applied.stdout).data]).toMatchObject([
+      0,
+      { devices: [{ changed: true, inSync: true, rebootRequired: true, activation: 'reboot' }] },
+    ])
+    expect(next('NUM_OF_VFS', 'CQE_COMPRESSION')).toEqual(['42', 'AGGRESSIVE(1)'])
+    expect(run('validate', emu).status).toBe(0)
+    const again = parseEnvelope(run('apply', emu, '-j').stdout)
+    expect(again.data).toMatchObject({ devices: [{ changed: false, drift: [] }] })
+  })
+
+  test('JSON is taken too', () => {
+    file(JSON.stringify({ parameters: { NUM_OF_VFS: 16, SRIOV_EN: true } }))
+    expect(run('validate', emu).status).toBe(0)
+  })
+
+  test.each<[string, string, number, RegExp]>([
+    ['another PSID', 'psid: { MT_1: { NUM_OF_VFS: 1 } }', 7, /says nothing of emu:connectx7 \(PSID MT_0000000838\)/],
+    ['names that nobody knows', 'parameters: { NUM_OF_VF: 1, SRIOV_EN: maybe }', 7, /NUM_OF_VFS[^]*; SRIOV_EN: maybe/],
+    ['a section that is none', 'params: { SRIOV_EN: 1 }', 7, /has params: it has parameters, psid, devices/],
+    ['no YAML', 'parameters: { SRIOV_EN: 1', 7, /nics\.yaml: .*line 1/],
+    ['a name twice', 'parameters: { SRIOV_EN: 1, SRIOV_EN: 0 }', 7, /unique/],
+    ['nothing', '', 7, /holds no setting/],
+    ['a list at its top', '[1, 2]', 7, /is no map/],
+    ['a map as a value', 'parameters: { SRIOV_EN: { a: 1 } }', 7, /neither a value nor a list/],
+    [
+      'references without end',
+      `a: &a [x,x]\n${'bcdefghij'
+        .split('')
+        .map((one, index) => `${one}: &${one} [${`*${'abcdefghi'[index]},`.repeat(9)}]`)
+        .join('\n')}`,
+      7,
+      /alias|has a/,
+    ],
+    ['a value that the device does not allow', 'parameters: { NUM_OF_VFS: 128 }', 2, /larger than the 127/],
+  ])('%s: told, and nothing is written', (_, text, code, message) => {
+    file(text)
+    const { status, stderr } = run('apply', emu, '--yes')
+    expect([status, stderr]).toEqual([code, expect.stringMatching(message)])
+    expect(readdirSync(folder)).toEqual(['nics.yaml'])
+  })
+})
+
 test('show: where a parameter lies, its values and its limits', async () => {
   const { stdout } = await runInProcess(['config', 'show', 'sriov_en', '-j'])
   expect(parseEnvelope(stdout).data).toMatchObject({

@@ -1,8 +1,11 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { mlx5ctl } from '../support/cli'
 import { describeUnless } from '../support/oracle'
+import { MalformedData } from '../../src/prm/errors'
+import { importNvDatabase } from '../../src/prm/import/nv-sqlite'
+import { Random, seed } from '../support/random'
 import { parseEnvelope } from '../support/schema'
 import { Mstflint } from './mstflint'
 
@@ -185,4 +188,44 @@ describeUnless(sid.missing, 'settings that one writes and the other reads', () =
     const [device] = (data as { devices: { parameters: Parameter[] }[] }).devices
     expect(device?.parameters.filter((one) => one.next.text !== one.default.text)).toEqual([])
   }, 120_000)
+})
+
+describeUnless(bookworm.missing, 'the database of another release', () => {
+  let folder: string
+  beforeAll(() => (folder = mkdtempSync(path.join(tmpdir(), 'mlx5ctl-database-'))))
+  afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+  test('is imported whole, stands in front of the built-in one, and its descriptions are shown', async () => {
+    const before = process.env.XDG_DATA_HOME
+    process.env.XDG_DATA_HOME = folder
+    try {
+      const { data } = parseEnvelope(mlx5ctl('catalogue', 'import', bookworm.database(), '--name', 'old', '-j').stdout)
+      expect(data).toMatchObject({ counts: { tlvs: 151 }, problems: [] })
+      expect(mlx5ctl('config', 'show', 'SRIOV_EN').stdout).toMatch(/^Description: +\S/m)
+    } finally {
+      if (before === undefined) delete process.env.XDG_DATA_HOME
+      else process.env.XDG_DATA_HOME = before
+    }
+  })
+
+  test('damaged anywhere it is imported in part, or refused', async () => {
+    const good = readFileSync(bookworm.database())
+    const random = new Random(seed)
+    let taken = 0
+    const count = 60
+    for (let round = 0; round < count; round++) {
+      const bytes = Buffer.from(good)
+      for (let times = random.below(20); times >= 0; times--) bytes[random.below(bytes.length)] = random.below(256)
+      const file = path.join(folder, 'damaged.db')
+      writeFileSync(file, random.below(4) === 0 ? bytes.subarray(0, random.below(bytes.length)) : bytes)
+      try {
+        await importNvDatabase(file)
+        taken++
+      } catch (error) {
+        if (!(error instanceof MalformedData)) throw error
+      }
+    }
+    process.stdout.write(`${count} damaged databases (seed ${seed}): ${taken} taken\n`)
+    expect(taken).toBeLessThan(count)
+  })
 })

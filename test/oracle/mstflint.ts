@@ -32,6 +32,11 @@ export class Mstflint {
     return path.join(this.root, share, `prm_dbs/${kind}/ext/register_access_table.adb`)
   }
 
+  /** The configuration database of HCAs. */
+  database(): string {
+    return path.join(this.root, share, 'mlxconfig_dbs/mlxconfig_host.db')
+  }
+
   /** The words that start a tool. */
   command(tool: string): string {
     const libraries = ['usr/lib/x86_64-linux-gnu', 'lib/x86_64-linux-gnu']

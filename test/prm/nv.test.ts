@@ -2,6 +2,7 @@ import { MalformedData, ValueError } from '../../src/prm/errors'
 import { importNvTables } from '../../src/prm/import/nv-database'
 import { nvType, parseNvType } from '../../src/prm/nv'
 import { evaluateNvExpression, parseNvExpression } from '../../src/prm/nv-expression'
+import { parseSettingsFile } from '../../src/prm/nv-file'
 import { formatRawTlvs, parseRawTlvs } from '../../src/prm/nv-raw'
 import { nvValueText, parseNvValue, readNvValue, writeNvValue } from '../../src/prm/nv-value'
 import { orMalformed } from '../support/hostile'
@@ -172,6 +173,26 @@ test('raw files: the vector of mstconfig, and inverse', () => {
     { header: one?.header ?? new Uint8Array(0), data: one?.data ?? new Uint8Array(0), remark: 'x' },
   ])
   expect(text).toBe('MLNX_RAW_TLV_FILE\n% x\n0x03000004 0x01010012 0x00000000 0x00000008 \n')
+})
+
+test('damaged YAML is taken or told', async () => {
+  const random = new Random(seed)
+  const source = 'parameters: { SRIOV_EN: True, LIST: [1, "2"] }\npsid:\n  MT_1: &x { NUM_OF_VFS: 8 }\n  MT_2: *x\n'
+  let taken = 0
+  const count = 3000 * Number(process.env.MLX5CTL_FUZZ ?? 1)
+  for (let index = 0; index < count; index++) {
+    const bytes = Buffer.from(source)
+    for (let times = random.below(3); times >= 0; times--)
+      bytes[random.below(bytes.length)] = random.one([...Buffer.from('{}[]:,&*|>-#"\' \nx1!%@`?')])
+    try {
+      await parseSettingsFile(bytes.toString('latin1').slice(0, random.below(bytes.length + 40)), 'f')
+      taken++
+    } catch (error) {
+      if (!(error instanceof MalformedData)) throw error
+    }
+  }
+  expect(taken).toBeGreaterThan(count / 100)
+  expect(taken).toBeLessThan(count)
 })
 
 test('damaged raw files and expressions are taken or told', () => {

@@ -97,7 +97,15 @@ function dryRun(device: Device, { changes, writes }: NvPlan): Result {
   }
 }
 
-function changeData({ title, setting, element, before, wanted, current, after }: NvChange): Record<string, unknown> {
+export function changeData({
+  title,
+  setting,
+  element,
+  before,
+  wanted,
+  current,
+  after,
+}: NvChange): Record<string, unknown> {
   const shown = (value: NvValue | undefined): unknown =>
     value === undefined
       ? null

@@ -27,6 +27,9 @@ interface Item {
   readonly layout: Layout
   readonly type: number
   readonly readOnly: boolean
+  readonly priority: number
+  readonly corrupt: boolean
+  readonly wornOut: boolean
   readonly default: Uint8Array
   current: Uint8Array
   next: Uint8Array
@@ -64,6 +67,9 @@ export class NvConfiguration {
         layout,
         type,
         readOnly: tlv.capability || profile.nvReadOnly?.includes(name) === true,
+        priority: profile.nvPriority?.[name] ?? 0,
+        corrupt: profile.nvCorrupt?.includes(name) === true,
+        wornOut: profile.nvWornOut?.includes(name) === true,
         default: initial,
         current: now,
         next: this.data(layout, now, next),
@@ -147,17 +153,20 @@ export class NvConfiguration {
     const asked = numberOf(values, 'access_mode')
     const data = { [mode.NEXT]: item.next, [mode.CURRENT]: item.current, [mode.DEFAULT]: item.default }[asked]
     if (data === undefined) throw new Refusal(Status.BAD_PARAM, 'access_mode')
+    if (item.corrupt && asked !== mode.DEFAULT)
+      throw new Refusal(Status.BAD_RES_STATE, 'damaged section', RegisterStatus.CONFIG_CORRUPT)
     if (data.length > MOST_DATA) throw new Refusal(Status.BAD_PARAM, 'too long', RegisterStatus.LEN_TOO_SMALL)
     answer.fill(0, HEADER)
     answer.set(this.headerOf(item, { access_mode: asked, ovr_en: numberOf(values, 'ovr_en') }))
     answer.set(data.subarray(0, answer.length - HEADER), HEADER)
   }
 
-  private headerOf({ type, writer, next }: Item, more: Struct = {}): Uint8Array {
+  private headerOf({ type, writer, next, priority }: Item, more: Struct = {}): Uint8Array {
     const bytes = this.codec.encode('config_item_ext', {
       length: next.length,
       version: VERSION,
       writer_id: writer ?? 0,
+      priority,
       ...more,
     })
     new DataView(bytes.buffer).setUint32(4, type)
@@ -170,6 +179,10 @@ export class NvConfiguration {
     const item = this.item(image)
     const length = numberOf(values, 'length')
     if (item.readOnly) throw new Refusal(Status.BAD_PARAM, 'read-only TLV', RegisterStatus.BAD_METHOD)
+    if (item.wornOut) throw new Refusal(Status.LIM, 'erased too often', RegisterStatus.ERASE_EXCEEDED)
+    // MNVDA writes with the priority of a user, 0.
+    if (item.priority > 0)
+      throw new Refusal(Status.BAD_PARAM, 'written with a higher priority', RegisterStatus.BAD_CONFIG)
     if (length < item.default.length || image.length < HEADER + length)
       throw new Refusal(Status.BAD_PARAM, 'TLV too short', RegisterStatus.LEN_TOO_SMALL)
     if (length > item.default.length) throw new Refusal(Status.BAD_PARAM, 'TLV too long', RegisterStatus.BAD_CONFIG)

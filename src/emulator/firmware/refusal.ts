@@ -24,6 +24,8 @@ export const RegisterStatus = {
   BAD_PARAM: 7,
   RESOURCE_UNAVAILABLE: 8,
   BAD_CONFIG: 0x20,
+  ERASE_EXCEEDED: 0x21,
+  CONFIG_CORRUPT: 0x22,
   LEN_TOO_SMALL: 0x24,
 } as const
 

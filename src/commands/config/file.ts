@@ -1,0 +1,150 @@
+import type { Device } from '../../device/device'
+import { Unsupported, UsageError } from '../../device/errors'
+import { deviceInfo } from '../../device/info'
+import { namedParameter, NvConfiguration } from '../../device/nv-config'
+import { armReset, planConfiguration, readBack, writeTlvs, type NvChange, type NvPlan } from '../../device/nv-write'
+import { MalformedData } from '../../prm/errors'
+import { parseSettingsFile, type SettingsFile, type WrittenSetting } from '../../prm/nv-file'
+import { parseNvValue, sameNvValue } from '../../prm/nv-value'
+import { readInput } from '../input'
+import { refuseDeviceOptions } from '../refuse'
+import { openFacts, withDevice } from '../session'
+import type { Context, Result } from '../types'
+import { changeData, changeTable } from './set'
+
+/** Of one device. */
+interface Compared {
+  readonly device: Device['identity']
+  readonly psid: string | null
+  readonly plan: NvPlan
+  readonly drift: readonly NvChange[]
+  readonly changed: boolean
+  readonly activation: 'reboot' | 'power-cycle' | null
+  readonly warnings: readonly string[]
+}
+
+/** Without devices the file alone is checked; with them, whether they are as it says. */
+export async function validateFile(context: Context, file: string, names: readonly string[]): Promise<Result> {
+  const settings = await readSettings(file)
+  checkNames(settings, file)
+  if (names.length === 0) {
+    refuseDeviceOptions(context, 'config validate without a device')
+    const count = [settings.all, ...settings.psids.values(), ...settings.devices.values()].flat().length
+    return { data: { settings: count, devices: [] }, text: () => `${file}: ${count} settings, all known\n` }
+  }
+  const compared: Compared[] = []
+  for (const name of names)
+    compared.push(await withDevice(context, name, (device) => compare(device, name, settings, file)))
+  return outcome(settings, compared)
+}
+
+/** Sets what differs; nothing is written to any device before all of them were compared. */
+export async function applyFile(context: Context, file: string, given: readonly string[]): Promise<Result> {
+  const settings = await readSettings(file)
+  checkNames(settings, file)
+  const names = given.length > 0 ? given : [...settings.devices.keys()]
+  if (names.length === 0) throw new UsageError(`${file} names no devices: say which`)
+  const compared: Compared[] = []
+  for (const name of names)
+    compared.push(await withDevice(context, name, (device) => compare(device, name, settings, file)))
+  const due = names.filter((_, index) => (compared[index]?.drift.length ?? 0) > 0)
+  if (due.length > 0 && !context.options.dryRun) await confirm(context, compared)
+  if (context.options.dryRun) return outcome(settings, compared)
+  for (const [index, name] of names.entries())
+    if (due.includes(name))
+      compared[index] = await withDevice(context, name, (device) => apply(device, name, settings, file))
+  return { ...outcome(settings, compared), drift: false }
+}
+
+async function readSettings(file: string): Promise<SettingsFile> {
+  return parseSettingsFile(Buffer.from(readInput(file)).toString('utf8'), file)
+}
+
+/** Names and values, as far as the catalogue knows them. @throws MalformedData with all that is wrong */
+function checkNames(settings: SettingsFile, file: string): void {
+  const facts = openFacts()
+  const wrong: string[] = []
+  const lists = [settings.all, ...settings.psids.values(), ...settings.devices.values()]
+  for (const [name, text] of lists.flat()) {
+    try {
+      const { parameter } = namedParameter(facts, name)
+      parseNvValue(parameter, name, text)
+    } catch (error) {
+      wrong.push((error as Error).message)
+    }
+  }
+  if (wrong.length > 0) throw new MalformedData(file, wrong.join('; '))
+}
+
+/** What the file says of a device: of itself before its PSID before all. @throws MalformedData when it says nothing */
+function settingsFor(
+  settings: SettingsFile,
+  { identity }: Device,
+  name: string,
+  psid: string | undefined,
+  file: string,
+): WrittenSetting[] {
+  const known = [name, identity.node, identity.pci, ...identity.rdma, ...identity.net]
+  const own = known.flatMap((one) => (one === undefined ? [] : (settings.devices.get(one) ?? [])))
+  const ofPsid = psid === undefined ? [] : (settings.psids.get(psid) ?? [])
+  const byName = new Map([...settings.all, ...ofPsid, ...own].map(([key, text]) => [key.toUpperCase(), text]))
+  if (byName.size === 0) throw new MalformedData(file, `says nothing of ${name} (PSID ${psid ?? 'unknown'})`)
+  return [...byName]
+}
+
+async function compare(device: Device, name: string, settings: SettingsFile, file: string): Promise<Compared> {
+  const { psid } = await deviceInfo(device)
+  const plan = await planConfiguration(new NvConfiguration(device), settingsFor(settings, device, name, psid, file))
+  const drift = plan.changes.filter(({ before, wanted }) => !sameNvValue(before, wanted))
+  return { device: device.identity, psid: psid ?? null, plan, drift, changed: false, activation: null, warnings: [] }
+}
+
+async function apply(device: Device, name: string, settings: SettingsFile, file: string): Promise<Compared> {
+  const found = await compare(device, name, settings, file)
+  await writeTlvs(device, found.plan.writes)
+  const differing = await readBack(new NvConfiguration(device), found.plan.changes)
+  const warnings = differing.map((title) => `${name}: ${title} was written, but has another value`)
+  return { ...found, changed: found.plan.writes.length > 0, activation: await armReset(device), warnings }
+}
+
+async function confirm(context: Context, compared: readonly Compared[]): Promise<void> {
+  if (context.options.yes) return
+  const tables = compared
+    .filter(({ drift }) => drift.length > 0)
+    .map(({ device, drift }) => `${device.node}\n${changeTable(drift)}`)
+  context.note(`these settings will be changed:\n${tables.join('')}`.trimEnd())
+  if (!(await context.ask('Apply them? [y/N] '))) throw new Unsupported('not confirmed: nothing was written')
+}
+
+function outcome(settings: SettingsFile, compared: readonly Compared[]): Result {
+  const isDrift = compared.some(({ drift }) => drift.length > 0)
+  const [only, other] = compared
+  const warnings = compared.flatMap((one) => one.warnings)
+  return {
+    device: other === undefined ? only?.device : undefined,
+    data: {
+      settings: [settings.all, ...settings.psids.values(), ...settings.devices.values()].flat().length,
+      devices: compared.map(({ device, psid, plan, drift, changed, activation }) => ({
+        device: { ...device },
+        psid,
+        inSync: drift.length === 0 || changed,
+        changed,
+        rebootRequired:
+          changed || plan.changes.some(({ before, current }) => current !== undefined && !sameNvValue(before, current)),
+        activation,
+        compared: plan.changes.length,
+        drift: drift.map(changeData),
+      })),
+    },
+    text: () =>
+      compared
+        .map(({ device, drift, changed, plan }) => {
+          if (drift.length === 0) return `${device.node}: ${plan.changes.length} settings, as they should be\n`
+          return `${device.node}: ${drift.length} of ${plan.changes.length} settings ${changed ? 'were changed; reboot to load them' : 'differ'}\n${changeTable(drift)}`
+        })
+        .join(''),
+    warnings,
+    drift: isDrift,
+    partial: warnings.length > 0,
+  }
+}
