@@ -62,7 +62,7 @@ function settingsOf(value: unknown, file: string, where: string): WrittenSetting
   return [...mapOf(value, file, where)].flatMap(([name, written]): WrittenSetting[] => {
     if (typeof written === 'string') return [[name, written]]
     if (Array.isArray(written) && written.length > 0 && written.every((one) => typeof one === 'string'))
-      return (written).map((one, index) => [`${name}[${index}]`, one])
+      return written.map((one, index) => [`${name}[${index}]`, one])
     throw new MalformedData(file, `${where}: ${name} is neither a value nor a list of values`)
   })
 }
