@@ -1,12 +1,11 @@
+import type * as Sqlite from 'node-sqlite3-wasm'
 import { MalformedData } from '../errors'
 import { importNvTables, type NvDatabaseImport, type NvRow } from './nv-database'
-
-type Sqlite = typeof import('node-sqlite3-wasm')
 
 /** A configuration database of mstflint, an SQLite file. @throws MalformedData */
 export async function importNvDatabase(file: string): Promise<NvDatabaseImport> {
   // Of a bundled CommonJS module Node sees no names, only the whole.
-  const imported: Sqlite & { readonly default?: Sqlite } = await import('node-sqlite3-wasm')
+  const imported: typeof Sqlite & { readonly default?: typeof Sqlite } = await import('node-sqlite3-wasm')
   const { Database } = imported.default ?? imported
   const rows = (() => {
     let database: InstanceType<typeof Database> | undefined
