@@ -46,7 +46,10 @@ export class FirmwareError extends Error {
 export class Interrupted extends Error {
   readonly kind = 'interrupted'
   override readonly name = 'Interrupted'
-  constructor(readonly signal: string) {
+  constructor(
+    readonly signal: string,
+    readonly hint?: string,
+  ) {
     super(`interrupted by ${signal}`)
   }
 }

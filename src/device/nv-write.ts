@@ -2,8 +2,9 @@ import { MalformedData, NameError, ValueError } from '../prm/errors'
 import { nvScope } from '../prm/nv'
 import { namesOfNvExpression, parseNvExpression } from '../prm/nv-expression'
 import { parseNvValue, readNvValue, sameNvValue, writeNvValue, type NvValue } from '../prm/nv-value'
+import { DeliveryError } from '../transport/contract'
 import type { Device } from './device'
-import { FirmwareError, UsageError } from './errors'
+import { FirmwareError, Interrupted, UsageError } from './errors'
 import type { NvConfiguration } from './nv-config'
 import { namedParameter, nvHeader, type NamedParameter, type NvItem, type NvSetting } from './nv-config'
 import { accessRegister, registerTarget } from './registers'
@@ -38,7 +39,9 @@ export interface NvPlan {
 
 /** A later TLV was refused. Says what is where. */
 export class NvWriteError extends Error {
-  readonly kind = 'firmware'
+  /** That of the cause: refused by firmware, or not delivered. */
+  readonly kind: string
+  readonly errno: string | undefined
   override readonly name = 'NvWriteError'
   readonly opcode: string | undefined
   readonly opMod: number | undefined
@@ -50,6 +53,8 @@ export class NvWriteError extends Error {
     readonly hint: string,
   ) {
     super(cause.message)
+    this.kind = (cause as { readonly kind?: string }).kind ?? 'internal'
+    this.errno = cause instanceof DeliveryError ? cause.errno : undefined
     if (!(cause instanceof FirmwareError)) return
     this.opcode = cause.opcode
     this.opMod = cause.opMod
@@ -200,11 +205,12 @@ export async function writeTlvs(device: Device, writes: readonly NvWrite[], writ
   const done: NvWrite[] = []
   for (const write of writes) {
     try {
-      await writeTlv(device, write.item.type, write.data, writer)
+      await writeTlv(device, write.item.type, write.data, { writer })
       done.push(write)
     } catch (error) {
       if (!(error instanceof Error)) throw error
-      throw new NvWriteError(error, `${write.item.tlv.name} was not written; ${await putBack(device, done, writer)}`)
+      const hint = `${write.item.tlv.name} was not written; ${await putBack(device, done, writer)}`
+      throw error instanceof Interrupted ? new Interrupted(error.signal, hint) : new NvWriteError(error, hint)
     }
   }
 }
@@ -213,7 +219,7 @@ async function putBack(device: Device, done: readonly NvWrite[], writer: number 
   const [back, left]: [string[], string[]] = [[], []]
   for (const { item, before } of [...done].reverse()) {
     try {
-      await writeTlv(device, item.type, before, writer)
+      await writeTlv(device, item.type, before, { writer, cleanup: true })
       back.push(item.tlv.name)
     } catch {
       // Told by its name: the first failure is the one that counts.
@@ -227,12 +233,17 @@ async function putBack(device: Device, done: readonly NvWrite[], writer: number 
   return parts.length === 0 ? 'nothing changed' : parts.join('; ')
 }
 
-async function writeTlv(device: Device, type: number, data: Uint8Array, writer?: number): Promise<void> {
+async function writeTlv(
+  device: Device,
+  type: number,
+  data: Uint8Array,
+  { writer, cleanup = false }: { readonly writer?: number | undefined; readonly cleanup?: boolean },
+): Promise<void> {
   const target = registerTarget(device.catalogue, 'MNVDA')
   const image = new Uint8Array(HEADER + data.length)
   image.set(nvHeader(device, { length: data.length, ovr_en: 1 }, type, writer))
   image.set(data, HEADER)
-  await accessRegister(device, target, 'write', image)
+  await accessRegister(device, target, 'write', image, undefined, { cleanup })
 }
 
 /** Reads back what was written. Titles of what has another value than was wanted. */

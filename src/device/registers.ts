@@ -43,6 +43,7 @@ const registerStatuses: Readonly<Record<number, { name: string; text: string }>>
  * Accesses a register over whatever the transport has: ACCESS_REG in a command mailbox, or the registers of ICMD.
  * @param image the register in the order of the wire; for a read its index fields count
  * @param hint what to say when firmware refuses
+ * @param options cleanup: goes on after a signal or a timeout
  * @returns the register as firmware gives it back, as long as the image
  * @throws FirmwareError that names the register; DeliveryError
  */
@@ -52,14 +53,18 @@ export async function accessRegister(
   method: Method,
   image: Uint8Array,
   hint?: () => string | undefined,
+  options: { readonly cleanup?: boolean } = {},
 ): Promise<Uint8Array> {
   const about: RefusalContext = { subject: registerTitle(target), ...(hint === undefined ? {} : { hint }) }
   const { command, inbox } = registerInbox(device, target, method, image)
   if (device.transport.registers === undefined) {
-    const { outbox } = await device.run(command, inbox, { outboxLength: inbox.length, about })
+    const { outbox } = await device.run(command, inbox, { ...options, outboxLength: inbox.length, about })
     return outbox.slice(HEADER)
   }
-  const { status, syndrome, bytes } = await device.accessRegister(target.id, method, image, about.subject)
+  const { status, syndrome, bytes } = await device.accessRegister(target.id, method, image, {
+    ...options,
+    subject: about.subject,
+  })
   if (status === 0) return bytes
   const outbox = new Uint8Array(HEADER + bytes.length)
   outbox[0] = status

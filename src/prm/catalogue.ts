@@ -171,6 +171,15 @@ export class Catalogue {
     return this.find('dumps', nameOrId) ?? this.unknown('dumps', nameOrId)
   }
 
+  /** What a chip is called, without reading its dump table: ConnectX7. */
+  chipName(hardwareId: number): string | undefined {
+    for (const file of [...this.files].reverse()) {
+      const found = file.index('dumps').find(([, number]) => number === hardwareId)
+      if (found !== undefined) return found[0]
+    }
+    return undefined
+  }
+
   findDumpTable(hardwareId: number): DumpTable | undefined {
     return this.byNumber('dumps', hardwareId)
   }

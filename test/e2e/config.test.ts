@@ -1,7 +1,8 @@
 import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import { mlx5ctl, type Outcome } from '../support/cli'
+import { emulated, mlx5ctl, type Outcome } from '../support/cli'
+import { describeUnless, missingForEmulatedNodes } from '../support/oracle'
 import { runInProcess } from '../support/program'
 import { parseEnvelope } from '../support/schema'
 
@@ -205,6 +206,21 @@ describe('set', () => {
     }
   })
 
+  test('a later TLV is not delivered: the same, with the exit code of that', () => {
+    const [, second = 0] = writesOf()
+    rmSync(path.join(folder, 'state'), { force: true })
+    const { status, stdout } = set(...three, '-j', '--fault', `errno=EIO@${second}`)
+    expect([status, parseEnvelope(stdout).error]).toMatchObject([
+      5,
+      {
+        kind: 'delivery',
+        errno: 'EIO',
+        hint: expect.stringMatching(/put back as before: .*nv_global_pci_conf/) as string,
+      },
+    ])
+    expect(next(...names)).toEqual(before)
+  })
+
   test('power is cut at every access: after the next start each TLV is old or new', () => {
     const writes = writesOf()
     const last = (writes.at(-1) ?? 0) + 4
@@ -218,6 +234,24 @@ describe('set', () => {
     }
     expect(seen.size).toBe(4)
   }, 300_000)
+})
+
+describeUnless(missingForEmulatedNodes(), 'config set through real nodes', () => {
+  test('SIGINT between two TLVs: the first one is put back, and the exit code is 130', () => {
+    const { stdout, stderr } = emulated(
+      `mlx5ctl config set fwctl0 NUM_OF_VFS=42 CQE_COMPRESSION=1 KEEP_ETH_LINK_UP_P1=1 --yes -v 2>${at('log')} & pid=$!
+       until [ "$(grep -c 'MNVDA.*op_mod 0x0' ${at('log')})" = 1 ]; do sleep 0.02; done
+       kill -INT $pid; wait $pid; echo $?
+       mlx5ctl config query fwctl0 NUM_OF_VFS CQE_COMPRESSION KEEP_ETH_LINK_UP_P1 | tail -3 | tr -s ' '`,
+      '--profile',
+      'connectx7',
+      '--fault',
+      'delay=100ms',
+    )
+    expect(stderr).toBe('')
+    expect(stdout).toBe('130\n NUM_OF_VFS 16\n CQE_COMPRESSION BALANCED(0)\n KEEP_ETH_LINK_UP_P1 False(0)\n')
+    expect(readFileSync(at('log'), 'utf8')).toMatch(/interrupted by SIGINT\n.*put back as before: .*nv_global_pci_conf/)
+  })
 })
 
 test('reset: all, or the TLV of a parameter', () => {

@@ -138,7 +138,7 @@ async function chipName(device: Device): Promise<string | undefined> {
     const image = await accessRegister(device, target, 'read', emptyImage(device.codec, target.layout))
     const { hw_info: hardware } = decodeRegister(device.codec, target, image).values ?? {}
     const id = Number((hardware as Record<string, unknown> | undefined)?.hw_dev_id)
-    return device.catalogue.findDumpTable(id)?.name
+    return device.catalogue.chipName(id)
   } catch (error) {
     if (error instanceof FirmwareError) return undefined
     throw error
