@@ -4,7 +4,7 @@ import { nvScope, nvTitle, nvType, type NvInstance, type NvParameter, type NvTlv
 import { evaluateNvExpression, parseNvExpression, type NvExpression } from '../prm/nv-expression'
 import { readNvValue, sameNvValue, type NvValue } from '../prm/nv-value'
 import type { Device } from './device'
-import { FirmwareError } from './errors'
+import { FirmwareError, Unsupported } from './errors'
 import { accessRegister, decodeRegister, emptyImage, registerTarget } from './registers'
 
 /** Columns of a query. */
@@ -50,6 +50,7 @@ const keyOf = ({ type }: NvItem, column: NvColumn): string => `${type} ${column}
 export class NvConfiguration {
   private readonly support = new Map<number, Promise<NvSupport>>()
   private readonly data = new Map<string, Promise<Uint8Array>>()
+  private readonly writers = new Map<number, number>()
   private readonly expressions = new Map<string, NvExpression>()
   private ports: Promise<number> | undefined
   private offered: Promise<ReadonlySet<NvColumn>> | undefined
@@ -60,6 +61,16 @@ export class NvConfiguration {
   columns(): Promise<ReadonlySet<NvColumn>> {
     this.offered ??= this.readColumns()
     return this.offered
+  }
+
+  /** Asks for no TLV: a device that refuses even that has no NV configuration. @throws Unsupported */
+  async checkThere(): Promise<void> {
+    try {
+      await this.readSupport({ type: 0 })
+    } catch (error) {
+      if (!(error instanceof FirmwareError)) throw error
+      throw new Unsupported(`this device has no NV configuration: ${error.message}`)
+    }
   }
 
   /** All instances of a TLV that there may be. */
@@ -87,6 +98,11 @@ export class NvConfiguration {
     const known = this.data.get(key) ?? this.readData(item, column)
     this.data.set(key, known)
     return known
+  }
+
+  /** Whether somebody wrote the next value of a TLV that was read: else it is the default. */
+  isStored({ type }: NvItem): boolean {
+    return (this.writers.get(type) ?? 0) !== 0
   }
 
   /** What was written is read anew. */
@@ -167,7 +183,9 @@ export class NvConfiguration {
     if (tlv === undefined || parameter === undefined) return undefined
     const other = tlvName === undefined ? item : itemOf(tlv, sameInstance(tlv, item.instance))
     if (!(await this.supportOf(other)).readable) return undefined
-    const value = readNvValue(parameter, overrides.get(other.type) ?? (await this.read(other, 'next')))
+    const override = overrides.get(other.type)
+    const value =
+      override === undefined ? await this.valueOf(other, parameter, 'next') : readNvValue(parameter, override)
     return typeof value === 'number' ? value : undefined
   }
 
@@ -209,7 +227,7 @@ export class NvConfiguration {
     )
   }
 
-  private async readSupport({ type }: NvItem): Promise<NvSupport> {
+  private async readSupport({ type }: Pick<NvItem, 'type'>): Promise<NvSupport> {
     const { catalogue, codec } = this.device
     const target = registerTarget(catalogue, 'MNVQC')
     const image = await accessRegister(this.device, target, 'read', codec.encode(target.layout, { type }))
@@ -222,7 +240,10 @@ export class NvConfiguration {
     const image = new Uint8Array(HEADER + MOST_DATA)
     image.set(nvHeader(this.device, { length: MOST_DATA, access_mode: modes[column], ovr_en: 1 }, type))
     try {
-      return (await accessRegister(this.device, target, 'read', image)).slice(HEADER, HEADER + tlv.bytes)
+      const answer = await accessRegister(this.device, target, 'read', image)
+      const { writer_id: writer } = this.device.codec.decode('config_item_ext', answer.subarray(0, HEADER))
+      if (column === 'next') this.writers.set(type, Number(writer))
+      return answer.slice(HEADER, HEADER + tlv.bytes)
     } catch (error) {
       if (error instanceof FirmwareError && error.statusName === UNAVAILABLE) return new Uint8Array(tlv.bytes)
       throw error
@@ -250,11 +271,17 @@ function sameInstance(tlv: NvTlv, { port, module }: NvInstance): NvInstance {
   return scope === 'module' ? { module: module ?? 0 } : {}
 }
 
-/** Whether next differs from what is there now, or from the default; arrays count too. */
-export function isModified({ values: { next, current, default: factory } }: NvSetting): boolean {
+/** Whether next differs from what is there now, or from the default; arrays count too, or one element of them. */
+export function isModified({ values: { next, current, default: factory } }: NvSetting, element?: number): boolean {
   if (next === undefined) return false
-  return [current, factory].some((value) => value !== undefined && !sameNvValue(value, next))
+  return [current, factory].some(
+    (value) => value !== undefined && !sameNvValue(elementOf(value, element), elementOf(next, element)),
+  )
 }
+
+/** The whole of a value, or one element. */
+export const elementOf = (value: NvValue, element: number | undefined): NvValue =>
+  element === undefined || typeof value === 'number' ? value : (value[element] ?? 0)
 
 /** A parameter that was named: NUM_OF_VFS, LINK_TYPE_P1, HOST_CHAINING_DESCRIPTORS[0..3]. */
 export interface NamedParameter {

@@ -1,15 +1,17 @@
 import { MalformedData, NameError, ValueError } from '../prm/errors'
-import { nvScope } from '../prm/nv'
+import { nvScope, type NvParameter } from '../prm/nv'
 import { namesOfNvExpression, parseNvExpression } from '../prm/nv-expression'
 import { parseNvValue, readNvValue, sameNvValue, writeNvValue, type NvValue } from '../prm/nv-value'
 import { DeliveryError } from '../transport/contract'
 import type { Device } from './device'
-import { FirmwareError, Interrupted, UsageError } from './errors'
+import { FirmwareError, Interrupted, Unsupported, UsageError } from './errors'
 import type { NvConfiguration } from './nv-config'
-import { namedParameter, nvHeader, type NamedParameter, type NvItem, type NvSetting } from './nv-config'
+import { elementOf, namedParameter, nvHeader, type NamedParameter, type NvItem, type NvSetting } from './nv-config'
 import { accessRegister, registerTarget } from './registers'
 
 const HEADER = 12
+/** Data that fits into MNVDA. */
+const MOST_DATA = 256
 /** What mstconfig arms after a change: the next PERST, or PCIe link toggle, resets the chip. */
 const RESET_TRIGGER = 0x48
 
@@ -26,6 +28,8 @@ export interface NvChange {
 
 /** Whole TLVs, as they are and as they are to be. */
 export interface NvWrite {
+  /** Whether the next value is one that was written: else it is put back as the default that it is. */
+  readonly stored: boolean
   readonly item: Pick<NvItem, 'type'> & { readonly tlv: { readonly name: string } }
   readonly before: Uint8Array
   readonly data: Uint8Array
@@ -87,19 +91,21 @@ export async function planConfiguration(
       seen.add(title)
       const { item, parameter } = setting
       const before = await configuration.read(item, 'next')
-      const write = data.get(item.type) ?? { item, before, data: before.slice() }
+      if (item.tlv.bytes > MOST_DATA)
+        throw new Unsupported(`${item.tlv.name} has ${item.tlv.bytes} bytes: no register carries it`)
+      const stored = configuration.isStored(item)
+      const write = data.get(item.type) ?? { stored, item, before, data: before.slice() }
       data.set(item.type, write)
       const value = parseNvValue(parameter, title, text)
+      await makeValid(configuration, item, parameter, write.data)
       writeNvValue(parameter, write.data, value, element)
-      const valid = item.tlv.parameters.find((one) => one.name === parameter.validBit)
-      if (valid !== undefined) writeNvValue(valid, write.data, 1)
       changes.push({
         title,
         setting,
         element,
-        before: pick(setting.values.next ?? 0, element),
-        wanted: pick(readNvValue(parameter, write.data), element),
-        current: setting.values.current === undefined ? undefined : pick(setting.values.current, element),
+        before: elementOf(setting.values.next ?? 0, element),
+        wanted: elementOf(readNvValue(parameter, write.data), element),
+        current: setting.values.current === undefined ? undefined : elementOf(setting.values.current, element),
         after: undefined,
       })
     }
@@ -144,8 +150,22 @@ function elementsOf({ parameter, from, to }: NamedParameter, name: string): (num
   return Array.from({ length: (to ?? from) - from + 1 }, (_, index) => from + index)
 }
 
-const pick = (value: NvValue, element: number | undefined): NvValue =>
-  element === undefined || typeof value === 'number' ? value : (value[element] ?? 0)
+/**
+ * Sets the valid bit of a parameter. As long as it is 0, defaults count for all parameters that share it: they are written out, so
+ * that they keep counting.
+ */
+async function makeValid(
+  configuration: NvConfiguration,
+  item: NvItem,
+  parameter: NvParameter,
+  data: Uint8Array,
+): Promise<void> {
+  const valid = item.tlv.parameters.find((one) => one.name === parameter.validBit)
+  if (valid === undefined || readNvValue(valid, data) !== 0) return
+  for (const sibling of item.tlv.parameters.filter((one) => one.validBit === valid.name))
+    writeNvValue(sibling, data, await configuration.valueOf(item, sibling, 'next'))
+  writeNvValue(valid, data, 1)
+}
 
 async function checkLimits(
   configuration: NvConfiguration,
@@ -179,7 +199,7 @@ async function checkLimits(
 /** "$_x=EXPRESSION": an integer that the rule may name. */
 async function variableOf(
   configuration: NvConfiguration,
-  { item, parameter }: NvSetting,
+  { item, parameter }: Pick<NvSetting, 'item' | 'parameter'>,
   overrides: ReadonlyMap<number, Uint8Array>,
 ): Promise<ReadonlyMap<string, number>> {
   const [, name, text] = /^\$(\w+)\s*=([^]+)$/.exec(parameter.temporary ?? '') ?? []
@@ -209,7 +229,10 @@ export async function writeTlvs(device: Device, writes: readonly NvWrite[], writ
       done.push(write)
     } catch (error) {
       if (!(error instanceof Error)) throw error
-      const hint = `${write.item.tlv.name} was not written; ${await putBack(device, done, writer)}`
+      // What was not answered may have been done: it is put back too.
+      const isUnsure = error instanceof DeliveryError
+      const back = await putBack(device, isUnsure ? [...done, write] : done, writer)
+      const hint = `${write.item.tlv.name} ${isUnsure ? 'was not answered' : 'was not written'}; ${back}`
       throw error instanceof Interrupted ? new Interrupted(error.signal, hint) : new NvWriteError(error, hint)
     }
   }
@@ -217,9 +240,10 @@ export async function writeTlvs(device: Device, writes: readonly NvWrite[], writ
 
 async function putBack(device: Device, done: readonly NvWrite[], writer: number | undefined): Promise<string> {
   const [back, left]: [string[], string[]] = [[], []]
-  for (const { item, before } of [...done].reverse()) {
+  for (const { item, before, stored } of [...done].reverse()) {
     try {
-      await writeTlv(device, item.type, before, { writer, cleanup: true })
+      if (stored) await writeTlv(device, item.type, before, { writer, cleanup: true })
+      else await invalidate(device, item, { cleanup: true })
       back.push(item.tlv.name)
     } catch {
       // Told by its name: the first failure is the one that counts.
@@ -247,12 +271,12 @@ async function writeTlv(
 }
 
 /** Reads back what was written. Titles of what has another value than was wanted. */
-export async function readBack(configuration: NvConfiguration, changes: readonly NvChange[]): Promise<string[]> {
+async function readBack(configuration: NvConfiguration, changes: readonly NvChange[]): Promise<string[]> {
   for (const change of changes) configuration.forget(change.setting.item)
   const differing: string[] = []
   for (const change of changes) {
     const { item, parameter } = change.setting
-    change.after = pick(readNvValue(parameter, await configuration.read(item, 'next')), change.element)
+    change.after = elementOf(readNvValue(parameter, await configuration.read(item, 'next')), change.element)
     if (!sameNvValue(change.after, change.wanted)) differing.push(change.title)
   }
   return differing
@@ -260,6 +284,57 @@ export async function readBack(configuration: NvConfiguration, changes: readonly
 
 /** What brings the next values to count. */
 export type NvActivation = 'reboot' | 'power-cycle'
+
+/** What became of a plan. */
+export interface NvOutcome {
+  readonly changed: boolean
+  /** Whether values that were asked for count only after the next start, or a pending change would undo them. */
+  readonly rebootRequired: boolean
+  readonly activation: NvActivation | undefined
+  /** Parameters that were written, and have another value. */
+  readonly differing: readonly string[]
+  /** Failed after all was written: it says nothing about the settings. */
+  readonly warnings: readonly string[]
+}
+
+/**
+ * Carries a plan out: writes, reads back, and arms the reset. What fails once all is written is a warning: the settings are made.
+ * @throws NvWriteError, Interrupted
+ */
+export async function carryOut(configuration: NvConfiguration, plan: NvPlan): Promise<NvOutcome> {
+  const { device } = configuration
+  await writeTlvs(device, plan.writes)
+  const warnings: string[] = []
+  const attempt = async <T>(what: string, work: () => Promise<T>): Promise<T | undefined> => {
+    try {
+      return await work()
+    } catch (error) {
+      if (!(error instanceof Error)) throw error
+      warnings.push(`${what}: ${error.message}`)
+      return undefined
+    }
+  }
+  const changed = plan.writes.length > 0
+  const differing = changed
+    ? ((await attempt('the settings were written, but cannot be read back', () =>
+        readBack(configuration, plan.changes),
+      )) ?? [])
+    : []
+  const rebootRequired = plan.changes.some(
+    ({ wanted, current }) => current === undefined || !sameNvValue(wanted, current),
+  )
+  const isArmed = changed || rebootRequired
+  const activation = isArmed
+    ? await attempt('the reset that loads the settings is not armed', () => armReset(device))
+    : undefined
+  return {
+    changed,
+    rebootRequired,
+    activation: rebootRequired ? (activation ?? 'power-cycle') : undefined,
+    differing,
+    warnings,
+  }
+}
 
 /** Arms the reset that comes with the next reboot; where firmware refuses that, power must be cycled. */
 export async function armReset(device: Device): Promise<NvActivation> {
@@ -275,14 +350,18 @@ export async function armReset(device: Device): Promise<NvActivation> {
 }
 
 /** Default values for a TLV (MNVDI), or for all that are stored (MNVIA). */
-export async function invalidate(device: Device, item?: NvItem): Promise<void> {
+export async function invalidate(
+  device: Device,
+  item?: Pick<NvItem, 'type'>,
+  options: { readonly cleanup?: boolean } = {},
+): Promise<void> {
   if (item === undefined) {
     const target = registerTarget(device.catalogue, 'MNVIA')
     await accessRegister(device, target, 'write', new Uint8Array(device.codec.sizeBytes(target.layout)))
     return
   }
   const target = registerTarget(device.catalogue, 'MNVDI')
-  await accessRegister(device, target, 'write', nvHeader(device, {}, item.type))
+  await accessRegister(device, target, 'write', nvHeader(device, {}, item.type), undefined, options)
 }
 
 /** A stored TLV, with its header as it is stored. */

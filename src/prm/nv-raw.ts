@@ -23,7 +23,6 @@ export function parseRawTlvs(text: string, file: string): RawTlv[] {
     if (index === 0 || line.trim() === '' || line.startsWith('%')) continue
     tlvs.push(parseLine(line.trim(), index + 1, `${file}:${index + 1}`))
   }
-  if (tlvs.length === 0) throw new MalformedData(file, 'holds no TLV')
   return tlvs
 }
 

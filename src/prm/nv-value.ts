@@ -68,7 +68,7 @@ function numberText(parameter: NvParameter, value: number): string {
  */
 export function parseNvValue(parameter: NvParameter, title: string, text: string): NvValue {
   if (isBytes(parameter)) return parseBytes(parameter, title, text)
-  const plain = /^.*\((\d+)\)$/.exec(text)?.[1] ?? text
+  const plain = asShown(parameter, text) ?? text
   const named = namedValue(parameter, plain)
   const number = named ?? (parameter.type === 'BINARY' && plain === text ? parseBinary(plain) : parseInteger(plain))
   if (number === undefined) throw new ValueError(title, `${text} is no value of it${choices(parameter)}`)
@@ -82,9 +82,16 @@ export function parseNvValue(parameter: NvParameter, title: string, text: string
   return number
 }
 
+/** The number of a value as it is shown: ETH(2). A name that is not that of the number is no value. */
+function asShown(parameter: NvParameter, text: string): string | undefined {
+  const [, number] = /^.+\((\d+)\)$/.exec(text) ?? []
+  const isSame = number !== undefined && nvValueText(parameter, Number(number)).toLowerCase() === text.toLowerCase()
+  return isSame ? number : undefined
+}
+
 function namedValue({ type, values }: NvParameter, text: string): number | undefined {
   const wanted = text.toLowerCase()
-  if (type === 'BOOL') return { true: 1, false: 0 }[wanted]
+  if (type === 'BOOL') return wanted === 'true' ? 1 : wanted === 'false' ? 0 : undefined
   return Object.entries(values ?? {}).find(([name]) => name.toLowerCase() === wanted)?.[1]
 }
 

@@ -94,8 +94,8 @@ test('only the TLVs that are needed are read, each once', () => {
     [...mlx5ctl(...line, '-v').stderr.matchAll(/ACCESS_REG (\w+) /g)].map(([, name = '']) => name)
   const named = registers(['config', 'query', emu, '-e', 'NUM_OF_VFS', 'SRIOV_EN'])
   const count = (list: string[], name: string): number => list.filter((one) => one === name).length
-  // nv_global_pci_conf in three columns, and nv_global_pci_cap, on which they depend.
-  expect([count(named, 'MNVDA'), count(named, 'MNVQC')]).toEqual([4, 2])
+  // nv_global_pci_conf in three columns, and nv_global_pci_cap, on which they depend; MNVQC is asked for no TLV first.
+  expect([count(named, 'MNVDA'), count(named, 'MNVQC')]).toEqual([4, 3])
 })
 
 test('several devices in one run; a device that has no such parameter', () => {
@@ -156,6 +156,9 @@ describe('set', () => {
     [['NUM_OF_VFS=65536'], 2, /65536 does not fit: 0 to 65535/],
     [['NUM_OF_VFS=-1'], 2, /-1 is no value of it/],
     [['NUM_OF_VF=1'], 2, /there is no parameter NUM_OF_VF; did you mean NUM_OF_VFS/],
+    [['SRIOV_EN=constructor'], 2, /constructor is no value of it: True or False/],
+    [['SRIOV_EN=False(1)'], 2, /False\(1\) is no value of it/],
+    [['CQE_COMPRESSION=BALANCED(1)'], 2, /BALANCED\(1\) is no value of it/],
     [['SRIOV_EN=maybe'], 2, /maybe is no value of it: True or False/],
     [['CQE_COMPRESSION=7'], 2, /CQE_COMPRESSION: 7 is no value of it: BALANCED, AGGRESSIVE/],
     [['HOST_CHAINING_MODE=1'], 2, /HOST_CHAINING_MODE is read-only on this device/],
@@ -173,14 +176,6 @@ describe('set', () => {
     expect(next('PCI_WR_ORDERING')[0]).toBe('per_mkey(0)')
   })
 
-  test('a rule that does not hold names what it depends on', () => {
-    const { status, stderr } = set('FLEX_PARSER_PROFILE_ENABLE=9', '--yes')
-    expect([status, stderr]).toEqual([
-      2,
-      expect.stringMatching(/a rule of the device does not hold[^]*hint: it depends on FLEX_PARSER_PROFILE_ENABLE/),
-    ])
-  })
-
   /** Accesses of a set of three TLVs, in their order. */
   const three = ['NUM_OF_VFS=42', 'CQE_COMPRESSION=1', 'KEEP_ETH_LINK_UP_P1=1', '--yes']
   const writesOf = (): number[] => {
@@ -191,6 +186,42 @@ describe('set', () => {
   const before = ['16', 'BALANCED(0)', 'False(0)']
   const after = ['42', 'AGGRESSIVE(1)', 'True(1)']
   const names = ['NUM_OF_VFS', 'CQE_COMPRESSION', 'KEEP_ETH_LINK_UP_P1']
+
+  test('parameters that share a valid bit keep what counts for them', () => {
+    // sriov_valid 0: the defaults count, whatever the other bits are; here sriov_en is 0.
+    writeFileSync(at('raw'), 'MLNX_RAW_TLV_FILE\n0x0000000c 0x80 0 0x0f800000 0x00000000 0x02c3f045\n')
+    expect(mlx5ctl('config', 'restore', emu, at('raw'), '--yes', ...state()).status).toBe(0)
+    expect(next('SRIOV_EN', 'NUM_OF_VFS')).toEqual(['True(1)', '0'])
+    expect(set('NUM_OF_VFS=4', '--yes').status).toBe(0)
+    expect(next('SRIOV_EN', 'NUM_OF_VFS')).toEqual(['True(1)', '4'])
+  })
+
+  test('what fails after the writes is a warning: the settings are made', () => {
+    const last = writesOf().at(-1) ?? 0
+    for (const fault of [`errno=EIO@${last + 1}`, `errno=EIO@${last + 4}`]) {
+      rmSync(path.join(folder, 'state'), { force: true })
+      const { status, stdout, stderr } = set(...three, '-j', '--fault', fault)
+      expect([status, stderr]).toEqual([0, expect.stringMatching(/cannot be read back|is not armed/)])
+      expect(parseEnvelope(stdout).data).toMatchObject({ changed: true, rebootRequired: true })
+      expect(next(...names)).toEqual(after)
+    }
+  })
+
+  test('a TLV that had its default has it again when it is put back', () => {
+    const [, , third = 0] = writesOf()
+    rmSync(path.join(folder, 'state'), { force: true })
+    set(...three, '--fault', `status=0x3@${third}`)
+    const { stdout } = mlx5ctl('config', 'backup', emu, ...state())
+    expect(stdout).not.toContain('0x0000010a')
+  })
+
+  test('a rule that does not hold names what it depends on', () => {
+    const { status, stderr } = set('FLEX_PARSER_PROFILE_ENABLE=9', '--yes')
+    expect([status, stderr]).toEqual([
+      2,
+      expect.stringMatching(/a rule of the device does not hold[^]*hint: it depends on FLEX_PARSER_PROFILE_ENABLE/),
+    ])
+  })
 
   test('a later TLV is refused: those before it are put back, and the message says so', () => {
     const writes = writesOf()
@@ -282,13 +313,18 @@ describe('backup and restore', () => {
 
   test.each<[string, string, number, RegExp]>([
     ['no raw file', 'NUM_OF_VFS=1\n', 7, /raw:1: is no raw file of mstconfig/],
-    ['nothing', 'MLNX_RAW_TLV_FILE\n% none\n', 7, /holds no TLV/],
     ['a word that is none', 'MLNX_RAW_TLV_FILE\n0x0000000c 0x80 zero\n', 7, /raw:2: zero is no dword/],
     [
       'another length',
       'MLNX_RAW_TLV_FILE\n\n0x00000008 0x80 0 0x1\n',
       7,
       /raw:3: says 8 bytes in its header, and has 4/,
+    ],
+    [
+      'a TLV twice',
+      'MLNX_RAW_TLV_FILE\n0x00000004 0x82 0 0x1\n0x00000004 0x82 0 0x0\n',
+      7,
+      /raw:3: has nv_tpt_conf a second time/,
     ],
     ['half a header', 'MLNX_RAW_TLV_FILE\n0x0 0x80\n', 7, /raw:2: is shorter than the header/],
     [
@@ -353,6 +389,22 @@ devices:
     expect(again.data).toMatchObject({ devices: [{ changed: false, drift: [] }] })
   })
 
+  test('a device is found under every one of its names; several are done each for itself', () => {
+    file('parameters: { NUM_OF_VFS: 1 }\ndevices: { "03:00.0": { NUM_OF_VFS: 16 } }')
+    expect(run('validate', emu).status).toBe(0)
+    file(`devices: { "${emu}": { CQE_COMPRESSION: 1 }, "emu:connectx6dx": { CQE_COMPRESSION: 1 } }`)
+    // Accesses of a comparison: the next one is the first write.
+    const reads = mlx5ctl('config', 'validate', at('nics.yaml'), emu, '-v').stderr.match(/ op_mod /g)?.length ?? 0
+    const failing = ['--yes', '-j', '--fault', `errno=EIO@${reads + 1}`]
+    const { status, stdout } = mlx5ctl('config', 'apply', at('nics.yaml'), ...failing)
+    const { warnings, data } = parseEnvelope(stdout)
+    expect([status, data]).toMatchObject([8, { devices: [{ changed: false, inSync: false }, { changed: false }] }])
+    expect(warnings).toEqual([
+      expect.stringMatching(/^NOT applied to emu:connectx7: /),
+      expect.stringMatching(/^NOT applied to emu:connectx6dx: /),
+    ])
+  })
+
   test('JSON is taken too', () => {
     file(JSON.stringify({ parameters: { NUM_OF_VFS: 16, SRIOV_EN: true } }))
     expect(run('validate', emu).status).toBe(0)
@@ -409,6 +461,14 @@ test.each<[string, number, RegExp]>([
   ['config show NOSUCH', 2, /there is no parameter NOSUCH/],
   [`config restore ${emu}`, 2, /config takes/],
   [`config restore ${emu} /nonexistent`, 2, /cannot be read/],
+  [`config reset ${emu} ESWITCH_HAIRPIN_DESCRIPTORS[0] --yes`, 2, /a reset is of the whole parameter/],
+  [
+    `config reset ${emu} CQE_COMPRESSION KEEP_ETH_LINK_UP_P1 KEEP_ETH_LINK_UP_P9 --yes`,
+    2,
+    /no parameter KEEP_ETH_LINK_UP_P9/,
+  ],
+  [`config query ${emu} num_of_vf`, 3, /no such|there is no device|num_of_vf/],
+  [`config query ${emu} --fault status=2`, 9, /has no NV configuration/],
   [`config query ${emu} --fault errno=EIO@3`, 5, /EIO/],
 ])('mlx5ctl %s: exit %i', (line, code, message) => {
   const { status, stderr } = mlx5ctl(...line.split(' '))

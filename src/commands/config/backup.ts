@@ -1,5 +1,6 @@
 import type { Device } from '../../device/device'
 import { Unsupported } from '../../device/errors'
+import { MalformedData } from '../../prm/errors'
 import { NvConfiguration } from '../../device/nv-config'
 import { armReset, storedTlvs, writeTlvs, type NvWrite, type StoredTlv } from '../../device/nv-write'
 import { parseNvType } from '../../prm/nv'
@@ -74,7 +75,7 @@ const nameOf = ({ catalogue }: Device, type: number): string | null =>
 export async function restoreConfiguration(context: Context, name: string, file: string): Promise<Result> {
   const tlvs = parseRawTlvs(Buffer.from(readInput(file)).toString('latin1'), file)
   return withDevice(context, name, async (device) => {
-    const writes = await writesOf(device, tlvs)
+    const writes = await writesOf(device, tlvs, file)
     const due = writes.filter(({ before, data }) => !Buffer.from(before).equals(data))
     const rows = writes.map(({ item, before, data }) => [
       item.tlv.name,
@@ -104,7 +105,7 @@ export async function restoreConfiguration(context: Context, name: string, file:
 }
 
 /** A TLV that the device does not have is refused before anything is written. */
-async function writesOf(device: Device, tlvs: readonly RawTlv[]): Promise<NvWrite[]> {
+async function writesOf(device: Device, tlvs: readonly RawTlv[], file: string): Promise<NvWrite[]> {
   const configuration = new NvConfiguration(device)
   const writes: NvWrite[] = []
   for (const { line, type, data } of tlvs) {
@@ -121,7 +122,10 @@ async function writesOf(device: Device, tlvs: readonly RawTlv[]): Promise<NvWrit
     const { writable } = await configuration.supportOf(item)
     if (!writable)
       throw new Unsupported(`line ${line}: this device cannot be given ${tlv.name} (${hex(type)}); nothing was written`)
-    writes.push({ item, before: await configuration.read(item, 'next'), data })
+    if (writes.some((write) => write.item.type === type))
+      throw new MalformedData(`${file}:${line}`, `has ${tlv.name} a second time`)
+    const before = await configuration.read(item, 'next')
+    writes.push({ stored: configuration.isStored(item), item, before, data })
   }
   return writes
 }

@@ -2,7 +2,7 @@ import type { Device } from '../../device/device'
 import { Unsupported, UsageError } from '../../device/errors'
 import { deviceInfo } from '../../device/info'
 import { namedParameter, NvConfiguration } from '../../device/nv-config'
-import { armReset, planConfiguration, readBack, writeTlvs, type NvChange, type NvPlan } from '../../device/nv-write'
+import { carryOut, planConfiguration, type NvActivation, type NvChange, type NvPlan } from '../../device/nv-write'
 import { MalformedData } from '../../prm/errors'
 import { parseSettingsFile, type SettingsFile, type WrittenSetting } from '../../prm/nv-file'
 import { parseNvValue, sameNvValue } from '../../prm/nv-value'
@@ -10,7 +10,7 @@ import { readInput } from '../input'
 import { refuseDeviceOptions } from '../refuse'
 import { openFacts, withDevice } from '../session'
 import type { Context, Result } from '../types'
-import { changeData, changeTable } from './set'
+import { changeData, changeTable, nextStep, warningsOf } from './set'
 
 /** Of one device. */
 interface Compared {
@@ -19,7 +19,10 @@ interface Compared {
   readonly plan: NvPlan
   readonly drift: readonly NvChange[]
   readonly changed: boolean
-  readonly activation: 'reboot' | 'power-cycle' | null
+  /** As far as it differs, or did before it was changed. */
+  readonly inSync: boolean
+  readonly rebootRequired: boolean
+  readonly activation: NvActivation | null
   readonly warnings: readonly string[]
 }
 
@@ -47,13 +50,28 @@ export async function applyFile(context: Context, file: string, given: readonly 
   const compared: Compared[] = []
   for (const name of names)
     compared.push(await withDevice(context, name, (device) => compare(device, name, settings, file)))
-  const due = names.filter((_, index) => (compared[index]?.drift.length ?? 0) > 0)
-  if (due.length > 0 && !context.options.dryRun) await confirm(context, compared)
+  const isDrift = compared.some(({ drift }) => drift.length > 0)
+  if (isDrift && !context.options.dryRun) await confirm(context, compared)
   if (context.options.dryRun) return outcome(settings, compared)
-  for (const [index, name] of names.entries())
-    if (due.includes(name))
+  // A device that fails hides nothing of the others.
+  const failures: Error[] = []
+  for (const [index, name] of names.entries()) {
+    try {
       compared[index] = await withDevice(context, name, (device) => apply(device, name, settings, file))
-  return { ...outcome(settings, compared), drift: false }
+    } catch (error) {
+      if (!(error instanceof Error)) throw error
+      failures.push(Object.assign(error, { message: `${name}: ${error.message}` }))
+    }
+  }
+  const [first] = failures
+  if (first !== undefined && names.length === 1) throw first
+  const done = outcome(settings, compared)
+  return {
+    ...done,
+    drift: false,
+    partial: done.partial === true || first !== undefined,
+    warnings: [...(done.warnings ?? []), ...failures.map(({ message }) => `NOT applied to ${message}`)],
+  }
 }
 
 async function readSettings(file: string): Promise<SettingsFile> {
@@ -84,27 +102,42 @@ function settingsFor(
   psid: string | undefined,
   file: string,
 ): WrittenSetting[] {
-  const known = [name, identity.node, identity.pci, ...identity.rdma, ...identity.net]
-  const own = known.flatMap((one) => (one === undefined ? [] : (settings.devices.get(one) ?? [])))
+  const known = new Set([name, identity.node, identity.pci, ...identity.rdma, ...identity.net].map(plainName))
+  const own = [...settings.devices].flatMap(([key, list]) => (known.has(plainName(key)) ? list : []))
   const ofPsid = psid === undefined ? [] : (settings.psids.get(psid) ?? [])
   const byName = new Map([...settings.all, ...ofPsid, ...own].map(([key, text]) => [key.toUpperCase(), text]))
   if (byName.size === 0) throw new MalformedData(file, `says nothing of ${name} (PSID ${psid ?? 'unknown'})`)
   return [...byName]
 }
 
+/** A device under one name, however it is written: with /dev before it, a PCI address with its domain or without. */
+function plainName(name: string | undefined): string {
+  const plain = (name ?? '').replace(/^\/dev\/(?:fwctl\/|mlx5ctl-)?/, '').toLowerCase()
+  return /^[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$/.test(plain) ? `0000:${plain}` : plain
+}
+
 async function compare(device: Device, name: string, settings: SettingsFile, file: string): Promise<Compared> {
   const { psid } = await deviceInfo(device)
   const plan = await planConfiguration(new NvConfiguration(device), settingsFor(settings, device, name, psid, file))
   const drift = plan.changes.filter(({ before, wanted }) => !sameNvValue(before, wanted))
-  return { device: device.identity, psid: psid ?? null, plan, drift, changed: false, activation: null, warnings: [] }
+  const rebootRequired = plan.changes.some(
+    ({ before, current }) => current !== undefined && !sameNvValue(before, current),
+  )
+  const state = { changed: false, inSync: drift.length === 0, rebootRequired, activation: null, warnings: [] }
+  return { device: device.identity, psid: psid ?? null, plan, drift, ...state }
 }
 
 async function apply(device: Device, name: string, settings: SettingsFile, file: string): Promise<Compared> {
   const found = await compare(device, name, settings, file)
-  await writeTlvs(device, found.plan.writes)
-  const differing = await readBack(new NvConfiguration(device), found.plan.changes)
-  const warnings = differing.map((title) => `${name}: ${title} was written, but has another value`)
-  return { ...found, changed: found.plan.writes.length > 0, activation: await armReset(device), warnings }
+  const done = await carryOut(new NvConfiguration(device), found.plan)
+  return {
+    ...found,
+    changed: done.changed,
+    inSync: done.differing.length === 0,
+    rebootRequired: done.rebootRequired,
+    activation: done.activation ?? null,
+    warnings: warningsOf(done).map((text) => `${name}: ${text}`),
+  }
 }
 
 async function confirm(context: Context, compared: readonly Compared[]): Promise<void> {
@@ -117,20 +150,19 @@ async function confirm(context: Context, compared: readonly Compared[]): Promise
 }
 
 function outcome(settings: SettingsFile, compared: readonly Compared[]): Result {
-  const isDrift = compared.some(({ drift }) => drift.length > 0)
+  const isDrift = compared.some(({ inSync }) => !inSync)
   const [only, other] = compared
   const warnings = compared.flatMap((one) => one.warnings)
   return {
     device: other === undefined ? only?.device : undefined,
     data: {
       settings: [settings.all, ...settings.psids.values(), ...settings.devices.values()].flat().length,
-      devices: compared.map(({ device, psid, plan, drift, changed, activation }) => ({
+      devices: compared.map(({ device, psid, plan, drift, changed, inSync, rebootRequired, activation }) => ({
         device: { ...device },
         psid,
-        inSync: drift.length === 0 || changed,
+        inSync,
         changed,
-        rebootRequired:
-          changed || plan.changes.some(({ before, current }) => current !== undefined && !sameNvValue(before, current)),
+        rebootRequired,
         activation,
         compared: plan.changes.length,
         drift: drift.map(changeData),
@@ -138,9 +170,10 @@ function outcome(settings: SettingsFile, compared: readonly Compared[]): Result 
     },
     text: () =>
       compared
-        .map(({ device, drift, changed, plan }) => {
+
+        .map(({ device, drift, changed, activation, plan }) => {
           if (drift.length === 0) return `${device.node}: ${plan.changes.length} settings, as they should be\n`
-          return `${device.node}: ${drift.length} of ${plan.changes.length} settings ${changed ? 'were changed; reboot to load them' : 'differ'}\n${changeTable(drift)}`
+          return `${device.node}: ${drift.length} of ${plan.changes.length} settings ${changed ? `were changed${activation === null ? '' : `; ${nextStep(activation)} to load them`}` : 'differ'}\n${changeTable(drift)}`
         })
         .join(''),
     warnings,

@@ -14,7 +14,7 @@ import { accessRegister, decodeRegister, emptyImage, registerTarget } from '../.
 import { NameError } from '../../prm/errors'
 import type { NvTlv } from '../../prm/nv'
 import type { DeviceIdentity } from '../../transport/contract'
-import { withDevice } from '../session'
+import { openFacts, withDevice } from '../session'
 import type { Context, Result } from '../types'
 import { settingData, settingRows, type ShownElement } from './view'
 
@@ -33,7 +33,8 @@ interface Queried {
 
 /** Devices come first; what looks like a parameter, and everything behind it, is one. */
 export async function queryConfiguration(context: Context, words: readonly string[]): Promise<Result> {
-  const at = words.findIndex(isParameter)
+  const facts = openFacts()
+  const at = words.findIndex((word, index) => isParameter(word) || (index > 0 && isKnown(facts, word)))
   const names = at < 0 ? words : words.slice(0, at)
   const wanted = at < 0 ? [] : words.slice(at)
   if (names.length === 0) throw new UsageError('config query takes a device')
@@ -58,6 +59,18 @@ export async function queryConfiguration(context: Context, words: readonly strin
   }
 }
 
+/** In another case than people write it, or with elements. */
+function isKnown(facts: Pick<Device, 'catalogue'>, word: string): boolean {
+  if (word.includes('[')) return true
+  try {
+    namedParameter(facts, word)
+    return true
+  } catch (error) {
+    if (error instanceof NameError) return false
+    throw error
+  }
+}
+
 /** Names of parameters are in capitals; no device is. */
 const isParameter = (word: string): boolean => /^[A-Z][A-Z0-9_]*(?:\[\d+(?:\.\.\d+)?\])?$/.test(word)
 
@@ -65,6 +78,7 @@ async function query({ own, options }: Context, device: Device, words: readonly 
   const configuration = new NvConfiguration(device)
   const named = words.map((word) => namedParameter(device, word))
   const all = own.all === true || options.format !== 'text'
+  await configuration.checkThere()
   const offered = await configuration.columns()
   const columns = order.filter((column) => (all ? offered.has(column) : column === 'next'))
   const failed: { item: NvItem; message: string }[] = []

@@ -15,8 +15,7 @@ export async function resetConfiguration(context: Context, name: string, words: 
       context.note(`${what} of ${device.identity.node} will have their defaults from the next boot on`)
       if (!(await context.ask('Reset them? [y/N] '))) throw new Unsupported('not confirmed: nothing was reset')
     }
-    if (items.length === 0) await invalidate(device)
-    for (const item of items) await invalidate(device, item)
+    await resetAll(device, items)
     const activation = await armReset(device)
     return {
       device: device.identity,
@@ -26,22 +25,40 @@ export async function resetConfiguration(context: Context, name: string, words: 
   })
 }
 
+/** @throws what keeps a TLV from being reset, with those that were before it */
+async function resetAll(device: Device, items: readonly NvItem[]): Promise<void> {
+  if (items.length === 0) return invalidate(device)
+  const done: string[] = []
+  for (const item of items) {
+    try {
+      await invalidate(device, item)
+      done.push(item.tlv.name)
+    } catch (error) {
+      if (done.length > 0 && error instanceof Error)
+        throw Object.assign(error, { hint: `reset before it: ${done.join(', ')}` })
+      throw error
+    }
+  }
+}
+
 /** A parameter stands for its TLV, which is reset as a whole. */
 async function itemsOf(device: Device, words: readonly string[]): Promise<NvItem[]> {
   const configuration = new NvConfiguration(device)
   const found = new Map<number, NvItem>()
   for (const word of words) {
-    const { tlv, instance } = namedParameter(device, word)
+    const { tlv, instance, from } = namedParameter(device, word)
+    if (from !== undefined) throw new UsageError(`${word}: a reset is of the whole parameter, and of its TLV`)
+    let isThere = false
     for (const item of await configuration.items(tlv)) {
       const isMeant =
         instance === undefined || (item.instance.port === instance.port && item.instance.module === instance.module)
       const { readable, writable } = await configuration.supportOf(item)
       if (!isMeant || !readable) continue
       if (!writable) throw new UsageError(`${word} is read-only on this device`)
+      isThere = true
       found.set(item.type, item)
     }
-    if (![...found.values()].some((item) => item.tlv === tlv))
-      throw new UsageError(`this device has no parameter ${word}`)
+    if (!isThere) throw new UsageError(`this device has no parameter ${word}`)
   }
   return [...found.values()]
 }

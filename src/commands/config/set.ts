@@ -2,22 +2,19 @@ import type { Device } from '../../device/device'
 import { Unsupported, UsageError } from '../../device/errors'
 import { NvConfiguration, nvHeader } from '../../device/nv-config'
 import {
-  armReset,
+  carryOut,
   planConfiguration,
-  readBack,
-  writeTlvs,
   type NvActivation,
   type NvChange,
+  type NvOutcome,
   type NvPlan,
 } from '../../device/nv-write'
-import { nvElementText, nvValueText, sameNvValue, type NvValue } from '../../prm/nv-value'
+import { nvElementText, nvValueText, type NvValue } from '../../prm/nv-value'
 import { columns } from '../../render/columns'
 import { hexString } from '../../render/values'
 import { splitAssignment } from '../assignment'
 import { withDevice } from '../session'
 import type { Context, Result } from '../types'
-
-const MOST_BYTES = 256
 
 /** Whole TLVs are written: what is not named keeps its value. */
 export async function setParameters(context: Context, name: string, words: readonly string[]): Promise<Result> {
@@ -26,17 +23,9 @@ export async function setParameters(context: Context, name: string, words: reado
   return withDevice(context, name, async (device) => {
     const configuration = new NvConfiguration(device)
     const plan = await planConfiguration(configuration, assignments)
-    for (const { item, data } of plan.writes)
-      if (data.length > MOST_BYTES)
-        throw new Unsupported(`${item.tlv.name} has ${data.length} bytes: no register carries it`)
     if (context.options.dryRun) return dryRun(device, plan)
-    if (plan.writes.length === 0) return outcome(device, plan, { changed: false, warnings: [], activation: undefined })
-    await confirm(context, plan)
-    await writeTlvs(device, plan.writes)
-    const differing = await readBack(configuration, plan.changes)
-    const activation = await armReset(device)
-    const warnings = differing.map((title) => `${title} was written, but has another value`)
-    return outcome(device, plan, { changed: true, warnings, activation })
+    if (plan.writes.length > 0) await confirm(context, plan)
+    return outcome(device, plan, await carryOut(configuration, plan))
   })
 }
 
@@ -46,35 +35,34 @@ async function confirm(context: Context, plan: NvPlan): Promise<void> {
   if (!(await context.ask('Apply them? [y/N] '))) throw new Unsupported('not confirmed: nothing was written')
 }
 
-interface Done {
-  readonly changed: boolean
-  readonly warnings: readonly string[]
-  readonly activation: NvActivation | undefined
-}
-
-function outcome(device: Device, { changes, writes }: NvPlan, { changed, warnings, activation }: Done): Result {
-  const isDue = changes.some(({ wanted, current }) => current === undefined || !sameNvValue(wanted, current))
-  const rebootRequired =
-    isDue && (changed || changes.some(({ before, current }) => current !== undefined && !sameNvValue(before, current)))
+function outcome(device: Device, { changes, writes }: NvPlan, done: NvOutcome): Result {
+  const { changed, rebootRequired, activation, differing } = done
+  const warnings = warningsOf(done)
   return {
     device: device.identity,
     data: {
       changed,
       rebootRequired,
-      activation: rebootRequired ? (activation ?? 'reboot') : null,
+      activation: activation ?? null,
       parameters: changes.map(changeData),
       tlvs: writes.map(({ item }) => item.tlv.name),
     },
     text: () => {
-      const next = activation === 'power-cycle' ? 'power-cycle the machine' : 'reboot the machine'
-      const then = rebootRequired ? `To load the new settings, ${next}.\n` : ''
+      const then = activation === undefined ? '' : `To load the new settings, ${nextStep(activation)}.\n`
       return changed
         ? `${changeTable(changes)}${then}`
         : `Nothing to change: the next boot has these values already.\n${then}`
     },
     warnings,
-    partial: warnings.length > 0,
+    partial: differing.length > 0,
   }
+}
+
+export const nextStep = (activation: NvActivation): string =>
+  activation === 'power-cycle' ? 'power-cycle the machine' : 'reboot the machine'
+
+export function warningsOf({ differing, warnings }: NvOutcome): string[] {
+  return [...warnings, ...differing.map((title) => `${title} was written, but has another value`)]
 }
 
 /** The TLVs that would be written, each as the image of MNVDA. */

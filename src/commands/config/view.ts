@@ -1,4 +1,4 @@
-import { isModified, type NvColumn, type NvSetting } from '../../device/nv-config'
+import { elementOf, isModified, type NvColumn, type NvSetting } from '../../device/nv-config'
 import { nvElementText, nvValueName, nvValueText, type NvValue } from '../../prm/nv-value'
 import { hexString } from '../../render/values'
 
@@ -19,7 +19,7 @@ const VALUE = 33
  */
 export function settingRows(elements: readonly ShownElement[], columns: readonly NvColumn[]): string {
   const rows = elements.map((one) => ({
-    mark: columns.length > 1 && isModified(one.setting) ? '*' : ' ',
+    mark: columns.length > 1 && isModified(one.setting, one.element) ? '*' : ' ',
     name: titleOf(one),
     values: columns.map((column) => valueText(one, column)),
   }))
@@ -64,7 +64,7 @@ export function settingData(shown: ShownElement): Record<string, unknown> {
   const { item, parameter, readOnly, values } = setting
   const column = (name: NvColumn): unknown => {
     const value = values[name]
-    return value === undefined ? null : { value: plain(pick(value, element)), text: valueText(shown, name) }
+    return value === undefined ? null : { value: plain(elementOf(value, element)), text: valueText(shown, name) }
   }
   return {
     name: titleOf(shown),
@@ -74,15 +74,12 @@ export function settingData(shown: ShownElement): Record<string, unknown> {
     port: item.instance.port ?? null,
     module: item.instance.module ?? null,
     readOnly,
-    modified: isModified(setting),
+    modified: isModified(setting, element),
     default: column('default'),
     current: column('current'),
     next: column('next'),
   }
 }
-
-const pick = (value: NvValue, element: number | undefined): NvValue =>
-  element === undefined || typeof value === 'number' ? value : (value[element] ?? 0)
 
 const plain = (value: NvValue): unknown => (value instanceof Uint8Array ? hexString(value) : value)
 
