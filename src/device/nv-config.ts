@@ -183,9 +183,8 @@ export class NvConfiguration {
     if (tlv === undefined || parameter === undefined) return undefined
     const other = tlvName === undefined ? item : itemOf(tlv, sameInstance(tlv, item.instance))
     if (!(await this.supportOf(other)).readable) return undefined
-    const override = overrides.get(other.type)
-    const value =
-      override === undefined ? await this.valueOf(other, parameter, 'next') : readNvValue(parameter, override)
+    // As it stands there, whatever its valid bit says: so mstconfig takes it.
+    const value = readNvValue(parameter, overrides.get(other.type) ?? (await this.read(other, 'next')))
     return typeof value === 'number' ? value : undefined
   }
 

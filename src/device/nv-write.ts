@@ -324,9 +324,14 @@ export async function carryOut(configuration: NvConfiguration, plan: NvPlan): Pr
     ({ wanted, current }) => current === undefined || !sameNvValue(wanted, current),
   )
   const isArmed = changed || rebootRequired
-  const activation = isArmed
-    ? await attempt('the reset that loads the settings is not armed', () => armReset(device))
-    : undefined
+  const isLeft =
+    isArmed && (await attempt('the settings of the DPU cannot be read', () => shutsItselfDown(configuration))) === true
+  if (isLeft)
+    warnings.push('the reset of the chip is not armed: this DPU shuts its CPU down by itself (INT_CPU_AUTO_SHUTDOWN)')
+  const activation =
+    isArmed && !isLeft
+      ? await attempt('the reset that loads the settings is not armed', () => armReset(device))
+      : undefined
   return {
     changed,
     rebootRequired,
@@ -334,6 +339,20 @@ export async function carryOut(configuration: NvConfiguration, plan: NvPlan): Pr
     differing,
     warnings,
   }
+}
+
+/**
+ * A DPU whose CPU shuts down by itself, and is not the one of an embedded switch: mstconfig leaves its reset alone (facts:
+ * mstconfig, C.4).
+ */
+async function shutsItselfDown(configuration: NvConfiguration): Promise<boolean> {
+  const valueOf = async (title: string): Promise<NvValue | undefined> => {
+    const { tlv, parameter } = namedParameter(configuration.device, title)
+    const [item] = await configuration.items(tlv)
+    if (item === undefined || !(await configuration.supportOf(item)).readable) return undefined
+    return configuration.valueOf(item, parameter, 'next')
+  }
+  return (await valueOf('INT_CPU_AUTO_SHUTDOWN')) === 1 && (await valueOf('INTERNAL_CPU_OFFLOAD_ENGINE')) === 0
 }
 
 /** Arms the reset that comes with the next reboot; where firmware refuses that, power must be cycled. */

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { mlx5ctl } from '../support/cli'
 import { describeUnless } from '../support/oracle'
+import { runInProcess } from '../support/program'
 import { MalformedData } from '../../src/prm/errors'
 import { importNvDatabase } from '../../src/prm/import/nv-sqlite'
 import { Random, seed } from '../support/random'
@@ -199,9 +200,11 @@ describeUnless(bookworm.missing, 'the database of another release', () => {
     const before = process.env.XDG_DATA_HOME
     process.env.XDG_DATA_HOME = folder
     try {
-      const { data } = parseEnvelope(mlx5ctl('catalogue', 'import', bookworm.database(), '--name', 'old', '-j').stdout)
+      // In this process: one that is started would not see the variable.
+      const imported = await runInProcess(['catalogue', 'import', bookworm.database(), '--name', 'old', '-j'])
+      const { data } = parseEnvelope(imported.stdout)
       expect(data).toMatchObject({ counts: { tlvs: 151 }, problems: [] })
-      expect(mlx5ctl('config', 'show', 'SRIOV_EN').stdout).toMatch(/^Description: +\S/m)
+      expect((await runInProcess(['config', 'show', 'SRIOV_EN'])).stdout).toMatch(/^Description: +\S/m)
     } finally {
       if (before === undefined) delete process.env.XDG_DATA_HOME
       else process.env.XDG_DATA_HOME = before

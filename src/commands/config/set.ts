@@ -31,6 +31,11 @@ export async function setParameters(context: Context, name: string, words: reado
 
 async function confirm(context: Context, plan: NvPlan): Promise<void> {
   if (context.options.yes) return
+  for (const { title, wanted } of plan.changes)
+    if (title === 'DISABLE_SLOT_POWER_LIMITER' && wanted === 1)
+      context.note(
+        `${title} lets the card draw more than its slot is made for: this may damage it, and concerns its warranty`,
+      )
   context.note(`these settings will be changed:\n${changeTable(plan.changes)}`.trimEnd())
   if (!(await context.ask('Apply them? [y/N] '))) throw new Unsupported('not confirmed: nothing was written')
 }
