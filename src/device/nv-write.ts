@@ -184,14 +184,35 @@ async function checkLimits(
     const least = parameter.least === undefined ? undefined : await evaluate(parameter.least)
     if (typeof wanted === 'number' && least !== undefined && wanted < least)
       throw new ValueError(title, `${wanted} is smaller than the ${least} that this device allows`)
-    if (parameter.rule === undefined) continue
-    const holds = await evaluate(parameter.rule)
-    if (holds === undefined)
-      throw new UsageError(`${title}: this device lacks what its rule is about: ${parameter.rule}`)
+  }
+  for (const { item } of new Map(changes.map(({ setting }) => [setting.item.type, setting])).values())
+    await checkRules(configuration, item, changes, overrides)
+}
+
+/** Rules of the parameters that change, and of those of the same TLV whose rules are about them. */
+async function checkRules(
+  configuration: NvConfiguration,
+  item: NvItem,
+  changes: readonly NvChange[],
+  overrides: ReadonlyMap<number, Uint8Array>,
+): Promise<void> {
+  const changed = new Set(
+    changes.filter(({ setting }) => setting.item.type === item.type).map(({ setting }) => setting.parameter.name),
+  )
+  for (const parameter of item.tlv.parameters) {
+    const { rule, name, title = name } = parameter
+    if (rule === undefined) continue
+    const isOwn = changed.has(name)
+    const names = namesOfNvExpression(parseNvExpression(rule))
+    if (!isOwn && !names.some((one) => one.tlv === undefined && changed.has(one.name))) continue
+    const variables = await variableOf(configuration, { item, parameter }, overrides)
+    const holds = await configuration.evaluate(rule, item, overrides, variables)
+    if (holds === undefined && isOwn)
+      throw new UsageError(`${title}: this device lacks what its rule is about: ${rule}`)
     if (holds === 0)
       throw new UsageError(
         `${title}: a rule of the device does not hold with these values`,
-        `it depends on ${namesIn(configuration.device, item, parameter.rule).join(', ')}`,
+        `it depends on ${namesIn(configuration.device, item, rule).join(', ')}`,
       )
   }
 }

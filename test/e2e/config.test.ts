@@ -224,6 +224,17 @@ describe('set', () => {
     ])
   })
 
+  test('a rule of a parameter that is not named, about one that is, must hold too', () => {
+    // NUM_OF_PF * (63 + 16 * 11) interrupts, of 400; it has no rule of its own.
+    const { status, stderr } = set('NUM_OF_PF=2', '--yes')
+    expect([status, stderr]).toEqual([
+      2,
+      expect.stringMatching(/a rule of the device does not hold[^]*hint: it depends on .*NUM_OF_PF/),
+    ])
+    expect(next('NUM_OF_PF')).toEqual(['0'])
+    expect(set('NUM_OF_PF=1', '--yes').status).toBe(0)
+  })
+
   test('a later TLV is refused: those before it are put back, and the message says so', () => {
     const writes = writesOf()
     expect(writes).toHaveLength(3)
