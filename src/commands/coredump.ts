@@ -1,5 +1,6 @@
-import { coreDump, coreDumpSize, PAIR } from '../device/core-dump'
+import { coreDump, coreDumpSize } from '../device/core-dump'
 import { UsageError } from '../device/errors'
+import { PAIR } from '../device/register-diff'
 import { memoryProvider } from '../device/registered-memory'
 import { hexRows, pairLines } from '../render/dump-text'
 import { parseSize } from './sizes'

@@ -1,6 +1,7 @@
-import { coreDump, PAIR } from '../device/core-dump'
+import { coreDump } from '../device/core-dump'
 import type { Device } from '../device/device'
 import { UsageError } from '../device/errors'
+import { PAIR } from '../device/register-diff'
 import { blocksOf, crSpaceOf, pairsOf, planRegisterDump, registerDump, scanRegisters } from '../device/register-dump'
 import { parseDump } from '../device/register-dump-files'
 import { hexRows, pairLines } from '../render/dump-text'

@@ -34,7 +34,7 @@ export async function run(context: Context, [first = '', second, ...rest]: reado
 }
 
 async function showMenu(context: Context, name: string, options: ResourceDumpOptions): Promise<Result> {
-  refuseOptions(context, [...Object.keys(numbers), 'depth'], 'rscdump menu')
+  refuseOptions(context, [...numbers, 'depth'], 'rscdump menu')
   return withDevice(context, name, async (device) => {
     const { bytes, records } = await withResourceDumper(device, options, (dumper) => readMenu(device, dumper))
     return {
@@ -151,17 +151,12 @@ class DumpWriter {
   }
 }
 
-const numbers: Readonly<Record<string, keyof Given['values']>> = {
-  index1: 'index1',
-  index2: 'index2',
-  num1: 'num1',
-  num2: 'num2',
-}
+const numbers = ['index1', 'index2', 'num1', 'num2'] as const
 
 function argumentsOf({ own }: Context): Given {
   const values = { index1: 0, index2: 0, num1: 0, num2: 0 }
   const present = new Set<string>()
-  for (const name of Object.values(numbers)) {
+  for (const name of numbers) {
     const text = own[name]
     if (typeof text !== 'string') continue
     present.add(name)

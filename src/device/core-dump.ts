@@ -4,13 +4,12 @@ import { queryCapabilities } from './capabilities'
 import type { Device } from './device'
 import { Unsupported } from './errors'
 import { memoryProvider, withDeviceMemory, type DeviceMemory } from './registered-memory'
+import { PAIR } from './register-diff'
 import { accessRegister, registerTarget } from './registers'
 
 /** CR space into memory (facts: dumps, C.4; 0 and 1 go through the tracer). */
 const TO_MEMORY = 2
 const PAGE = 4096
-/** Address and value, big-endian dwords. */
-export const PAIR = 8
 /** A device that still says more_dump here will never stop: the largest chip has 47 MB of registers. */
 const ENDLESS = 256 * 1024 * 1024
 

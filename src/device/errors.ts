@@ -46,10 +46,7 @@ export class FirmwareError extends Error {
 export class Interrupted extends Error {
   readonly kind = 'interrupted'
   override readonly name = 'Interrupted'
-  constructor(
-    readonly signal: string,
-    readonly hint?: string,
-  ) {
+  constructor(readonly signal: string) {
     super(`interrupted by ${signal}`)
   }
 }
@@ -77,5 +74,8 @@ export class UsageError extends Error {
     super(message)
   }
 }
+
+/** The same error, that also says what became of what was done before it. */
+export const withHint = (error: Error, hint: string): Error => Object.assign(error, { hint })
 
 const hex = (value: number): string => `0x${value.toString(16)}`

@@ -1,7 +1,7 @@
 import type { Struct } from '../prm/codec'
 import type { UserContext } from '../transport/contract'
 import type { Device } from './device'
-import { accessRegister, decodeRegister, emptyImage, registerTarget } from './registers'
+import { registerValues } from './registers'
 
 export interface DeviceInfo {
   readonly context: UserContext
@@ -57,7 +57,7 @@ export async function deviceInfo(device: Device): Promise<DeviceInfo> {
     }
   }
   let reading: Promise<Struct> | undefined
-  const mgir = (): Promise<Struct> => (reading ??= readMgir(device))
+  const mgir = (): Promise<Struct> => (reading ??= registerValues(device, 'MGIR'))
   const psid = await attempt('the PSID', () => queryPsid(device, mgir))
   const firmware = await attempt('the firmware version', () => queryFirmware(mgir))
   return {
@@ -67,12 +67,6 @@ export async function deviceInfo(device: Device): Promise<DeviceInfo> {
     ...(firmware === undefined ? {} : { firmware }),
     warnings,
   }
-}
-
-async function readMgir(device: Device): Promise<Struct> {
-  const target = registerTarget(device.catalogue, 'MGIR')
-  const image = emptyImage(device.codec, target.layout ?? '')
-  return decodeRegister(device.codec, target, await accessRegister(device, target, 'read', image)).values ?? {}
 }
 
 /** QUERY_ADAPTER passes fwctl at its lowest scope; where there are only registers, MGIR has it too. */

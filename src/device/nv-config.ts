@@ -5,14 +5,15 @@ import { evaluateNvExpression, parseNvExpression, type NvExpression } from '../p
 import { readNvValue, sameNvValue, type NvValue } from '../prm/nv-value'
 import type { Device } from './device'
 import { FirmwareError, Unsupported } from './errors'
-import { accessRegister, decodeRegister, emptyImage, registerTarget } from './registers'
+import { accessRegister, registerTarget, registerValues } from './registers'
 
 /** Columns of a query. */
 export type NvColumn = 'default' | 'current' | 'next'
 const modes: Readonly<Record<NvColumn, number>> = { next: 0, current: 1, default: 2 }
 
-const HEADER = 12
-const MOST_DATA = 256
+/** Bytes before the data of a TLV, and data that fits into MNVDA. */
+export const NV_HEADER = 12
+export const MOST_NV_DATA = 256
 const WRITER_MLXCONFIG = 9
 /** Ports where the device does not say, and modules. */
 const MOST_PORTS = 8
@@ -83,6 +84,13 @@ export class NvConfiguration {
           ? Array.from({ length: MODULES }, (_, module) => ({ module }))
           : [{}]
     return instances.map((instance) => itemOf(tlv, instance))
+  }
+
+  /** Those that a name means: all of its TLV, or that of one port or module. */
+  async itemsNamed({ tlv, instance }: Pick<NamedParameter, 'tlv' | 'instance'>): Promise<NvItem[]> {
+    const items = await this.items(tlv)
+    if (instance === undefined) return items
+    return items.filter((item) => item.instance.port === instance.port && item.instance.module === instance.module)
   }
 
   /** MNVQC. @throws FirmwareError where the device has no NV configuration at all */
@@ -195,7 +203,7 @@ export class NvConfiguration {
 
   private async readPorts(): Promise<number> {
     try {
-      const values = await this.register('MGIR')
+      const values = await registerValues(this.device, 'MGIR')
       const { num_ports: ports } = values.hw_info as Record<string, unknown>
       return Number(ports) > 0 ? Math.min(Number(ports), MOST_PORTS) : MOST_PORTS
     } catch (error) {
@@ -206,7 +214,10 @@ export class NvConfiguration {
 
   private async readColumns(): Promise<ReadonlySet<NvColumn>> {
     try {
-      const { nvda_read_current_settings: current, nvda_read_factory_settings: factory } = await this.register('MNVGC')
+      const { nvda_read_current_settings: current, nvda_read_factory_settings: factory } = await registerValues(
+        this.device,
+        'MNVGC',
+      )
       return new Set<NvColumn>([
         'next',
         ...(current === 1 ? ['current' as const] : []),
@@ -216,14 +227,6 @@ export class NvConfiguration {
       if (error instanceof FirmwareError) return new Set(['next'])
       throw error
     }
-  }
-
-  private async register(name: string): Promise<Readonly<Record<string, unknown>>> {
-    const target = registerTarget(this.device.catalogue, name)
-    const image = emptyImage(this.device.codec, target.layout)
-    return (
-      decodeRegister(this.device.codec, target, await accessRegister(this.device, target, 'read', image)).values ?? {}
-    )
   }
 
   private async readSupport({ type }: Pick<NvItem, 'type'>): Promise<NvSupport> {
@@ -236,13 +239,13 @@ export class NvConfiguration {
 
   private async readData({ type, tlv }: NvItem, column: NvColumn): Promise<Uint8Array> {
     const target = registerTarget(this.device.catalogue, 'MNVDA')
-    const image = new Uint8Array(HEADER + MOST_DATA)
-    image.set(nvHeader(this.device, { length: MOST_DATA, access_mode: modes[column], ovr_en: 1 }, type))
+    const image = new Uint8Array(NV_HEADER + MOST_NV_DATA)
+    image.set(nvHeader(this.device, { length: MOST_NV_DATA, access_mode: modes[column], ovr_en: 1 }, type))
     try {
       const answer = await accessRegister(this.device, target, 'read', image)
-      const { writer_id: writer } = this.device.codec.decode('config_item_ext', answer.subarray(0, HEADER))
+      const { writer_id: writer } = this.device.codec.decode('config_item_ext', answer.subarray(0, NV_HEADER))
       if (column === 'next') this.writers.set(type, Number(writer))
-      return answer.slice(HEADER, HEADER + tlv.bytes)
+      return answer.slice(NV_HEADER, NV_HEADER + tlv.bytes)
     } catch (error) {
       if (error instanceof FirmwareError && error.statusName === UNAVAILABLE) return new Uint8Array(tlv.bytes)
       throw error

@@ -1,4 +1,5 @@
-const PAIR = 8
+/** Bytes of a register in a dump: address and value, big-endian dwords. */
+export const PAIR = 8
 
 export interface ChangedRegister {
   readonly address: number

@@ -1,7 +1,7 @@
 import { devlinkBinaries, devlinkTextBinary } from '../prm/devlink'
 import { MalformedData } from '../prm/errors'
+import { PAIR } from './register-diff'
 
-const PAIR = 8
 /** What the kernel puts where nothing could be read. */
 const NOT_READABLE = 0xbadacce5
 const HOLE = Buffer.from([0xe5, 0xcc, 0xda, 0xba])

@@ -3,6 +3,7 @@ import type { DumpBlock, DumpTable } from '../prm/layout'
 import { CrSpaceError, type CrSpace } from '../transport/contract'
 import type { Device } from './device'
 import { Unsupported, UsageError } from './errors'
+import { PAIR } from './register-diff'
 
 /** Bits 0 to 15: which chip it is. */
 const HARDWARE_ID = 0xf0014
@@ -18,7 +19,6 @@ const CHAIN_END = 0xffffffff
 const LONGEST_CHAIN = 1024
 /** Words that are read, or scanned, before a signal can take effect. */
 const WORDS_AT_ONCE = 4096
-const PAIR = 8
 
 /** Words of CR space that lie one after the other. */
 export interface RegisterBlock {

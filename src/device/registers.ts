@@ -73,6 +73,13 @@ export async function accessRegister(
   throw new FirmwareError(command, opModOf(inbox), outbox, registerStatuses[status], about)
 }
 
+/** The values of a register that is read as it stands: nothing of it is set. @throws FirmwareError, DeliveryError */
+export async function registerValues(device: Device, name: string): Promise<Struct> {
+  const target = registerTarget(device.catalogue, name)
+  const image = await accessRegister(device, target, 'read', emptyImage(device.codec, target.layout))
+  return decodeRegister(device.codec, target, image).values ?? {}
+}
+
 /** ACCESS_REG and its inbox: op_mod 1 reads, 0 writes; the image follows the header. */
 export function registerInbox(
   { catalogue, codec }: { readonly catalogue: Catalogue; readonly codec: Codec },

@@ -1,5 +1,6 @@
 import { NvConfiguration } from '../../src/device/nv-config'
-import { planConfiguration, storedTlvs } from '../../src/device/nv-write'
+import { planConfiguration } from '../../src/device/nv-plan'
+import { storedTlvs } from '../../src/device/nv-write'
 import { MalformedData, NameError, ValueError } from '../../src/prm/errors'
 import { UsageError } from '../../src/device/errors'
 import { Random, seed } from '../support/random'

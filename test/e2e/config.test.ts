@@ -2,6 +2,7 @@ import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { emulated, mlx5ctl, type Outcome } from '../support/cli'
+import { parametersOf } from '../support/config'
 import { describeUnless, missingForEmulatedNodes } from '../support/oracle'
 import { runInProcess } from '../support/program'
 import { parseEnvelope } from '../support/schema'
@@ -12,18 +13,6 @@ afterEach(() => rmSync(folder, { recursive: true, force: true }))
 const at = (name: string): string => path.join(folder, name)
 const emu = 'emu:connectx7'
 
-interface Parameter {
-  readonly name: string
-  readonly readOnly: boolean
-  readonly modified: boolean
-  readonly default: { readonly text: string }
-  readonly current: { readonly text: string }
-  readonly next: { readonly text: string }
-}
-function parametersOf(stdout: string): Parameter[] {
-  const { data } = parseEnvelope(stdout)
-  return (data as { devices: { parameters: Parameter[] }[] }).devices.flatMap(({ parameters }) => parameters)
-}
 /** With a state file, which starts the device anew. */
 const state = (): string[] => ['--emu-state', at('state')]
 const set = (...words: string[]): Outcome => mlx5ctl('config', 'set', emu, ...words, ...state())

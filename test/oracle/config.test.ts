@@ -2,6 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { mlx5ctl } from '../support/cli'
+import { parametersOf, type QueriedParameter } from '../support/config'
 import { describeUnless } from '../support/oracle'
 import { runInProcess } from '../support/program'
 import { MalformedData } from '../../src/prm/errors'
@@ -32,20 +33,10 @@ function rowsOf(text: string): Row[] {
   )
 }
 
-interface Parameter {
-  readonly name: string
-  readonly readOnly: boolean
-  readonly modified: boolean
-  readonly default: { readonly text: string }
-  readonly current: { readonly text: string }
-  readonly next: { readonly text: string }
+function ours(device: string, ...words: string[]): QueriedParameter[] {
+  return parametersOf(mlx5ctl('config', 'query', device, '-j', ...words).stdout)
 }
-
-function ours(device: string, ...words: string[]): Parameter[] {
-  const { data } = parseEnvelope(mlx5ctl('config', 'query', device, '-j', ...words).stdout)
-  return (data as { devices: { parameters: Parameter[] }[] }).devices[0]?.parameters ?? []
-}
-const texts = (one: Parameter): string[] => [one.default.text, one.current.text, one.next.text]
+const texts = (one: QueriedParameter): string[] => [one.default.text, one.current.text, one.next.text]
 
 function tell(what: string, compared: number): void {
   process.stdout.write(`${what}: ${compared} values compared, 0 mismatches\n`)
@@ -104,7 +95,7 @@ describeUnless(bookworm.missing ?? sid.missing, 'mstconfig 4.21', () => {
       expect(theirs.length).toBeGreaterThan(70)
       const shared = theirs.filter(({ name }) => found.has(name))
       expect(shared.map(({ name, values }) => [name, ...values])).toEqual(
-        shared.map(({ name }) => [name, ...texts(found.get(name) as Parameter)]),
+        shared.map(({ name }) => [name, ...texts(found.get(name) as QueriedParameter)]),
       )
       // What only the older one shows, the newer one does not either: its database has other names, or hides them.
       const newer = new Set(
@@ -186,7 +177,7 @@ describeUnless(sid.missing, 'settings that one writes and the other reads', () =
       'connectx7',
     )
     const { data } = parseEnvelope(stdout)
-    const [device] = (data as { devices: { parameters: Parameter[] }[] }).devices
+    const [device] = (data as { devices: { parameters: QueriedParameter[] }[] }).devices
     expect(device?.parameters.filter((one) => one.next.text !== one.default.text)).toEqual([])
   }, 120_000)
 })

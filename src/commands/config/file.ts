@@ -2,7 +2,8 @@ import type { Device } from '../../device/device'
 import { Unsupported, UsageError } from '../../device/errors'
 import { deviceInfo } from '../../device/info'
 import { namedParameter, NvConfiguration } from '../../device/nv-config'
-import { carryOut, planConfiguration, type NvActivation, type NvChange, type NvPlan } from '../../device/nv-write'
+import { planConfiguration, type NvChange, type NvPlan } from '../../device/nv-plan'
+import { carryOut, type NvActivation } from '../../device/nv-write'
 import { MalformedData } from '../../prm/errors'
 import { parseSettingsFile, type SettingsFile, type WrittenSetting } from '../../prm/nv-file'
 import { parseNvValue, sameNvValue } from '../../prm/nv-value'
@@ -170,7 +171,6 @@ function outcome(settings: SettingsFile, compared: readonly Compared[]): Result 
     },
     text: () =>
       compared
-
         .map(({ device, drift, changed, activation, plan }) => {
           if (drift.length === 0) return `${device.node}: ${plan.changes.length} settings, as they should be\n`
           return `${device.node}: ${drift.length} of ${plan.changes.length} settings ${changed ? `were changed${activation === null ? '' : `; ${nextStep(activation)} to load them`}` : 'differ'}\n${changeTable(drift)}`

@@ -10,7 +10,7 @@ import {
   type NvItem,
   type NvSetting,
 } from '../../device/nv-config'
-import { accessRegister, decodeRegister, emptyImage, registerTarget } from '../../device/registers'
+import { registerValues } from '../../device/registers'
 import { NameError } from '../../prm/errors'
 import type { NvTlv } from '../../prm/nv'
 import type { DeviceIdentity } from '../../transport/contract'
@@ -121,12 +121,8 @@ async function namedSettings(
 ): Promise<ShownElement[]> {
   const shown: ShownElement[] = []
   for (const [index, one] of named.entries()) {
-    const items = (await configuration.items(one.tlv)).filter(
-      ({ instance }) =>
-        one.instance === undefined || (instance.port === one.instance.port && instance.module === one.instance.module),
-    )
     const found: NvSetting[] = []
-    for (const item of items)
+    for (const item of await configuration.itemsNamed(one))
       found.push(...(await configuration.settings(item, columns, new Set([one.parameter.title ?? '']))))
     if (found.length === 0) throw new NameError(`this device has no parameter ${words[index] ?? ''}`)
     for (const setting of found) {
@@ -147,10 +143,8 @@ async function deviceHeader(device: Device): Promise<Pick<Queried, 'type' | 'nam
 
 /** By the hardware id in MGIR, under the name that the dump tables have. */
 async function chipName(device: Device): Promise<string | undefined> {
-  const target = registerTarget(device.catalogue, 'MGIR')
   try {
-    const image = await accessRegister(device, target, 'read', emptyImage(device.codec, target.layout))
-    const { hw_info: hardware } = decodeRegister(device.codec, target, image).values ?? {}
+    const { hw_info: hardware } = await registerValues(device, 'MGIR')
     const id = Number((hardware as Record<string, unknown> | undefined)?.hw_dev_id)
     return device.catalogue.chipName(id)
   } catch (error) {

@@ -1,5 +1,5 @@
 import type { Device } from '../../device/device'
-import { Unsupported, UsageError } from '../../device/errors'
+import { Unsupported, UsageError, withHint } from '../../device/errors'
 import { namedParameter, NvConfiguration, type NvItem } from '../../device/nv-config'
 import { armReset, invalidate, type NvActivation } from '../../device/nv-write'
 import { withDevice } from '../session'
@@ -34,8 +34,7 @@ async function resetAll(device: Device, items: readonly NvItem[]): Promise<void>
       await invalidate(device, item)
       done.push(item.tlv.name)
     } catch (error) {
-      if (done.length > 0 && error instanceof Error)
-        throw Object.assign(error, { hint: `reset before it: ${done.join(', ')}` })
+      if (done.length > 0 && error instanceof Error) throw withHint(error, `reset before it: ${done.join(', ')}`)
       throw error
     }
   }
@@ -46,14 +45,12 @@ async function itemsOf(device: Device, words: readonly string[]): Promise<NvItem
   const configuration = new NvConfiguration(device)
   const found = new Map<number, NvItem>()
   for (const word of words) {
-    const { tlv, instance, from } = namedParameter(device, word)
-    if (from !== undefined) throw new UsageError(`${word}: a reset is of the whole parameter, and of its TLV`)
+    const named = namedParameter(device, word)
+    if (named.from !== undefined) throw new UsageError(`${word}: a reset is of the whole parameter, and of its TLV`)
     let isThere = false
-    for (const item of await configuration.items(tlv)) {
-      const isMeant =
-        instance === undefined || (item.instance.port === instance.port && item.instance.module === instance.module)
+    for (const item of await configuration.itemsNamed(named)) {
       const { readable, writable } = await configuration.supportOf(item)
-      if (!isMeant || !readable) continue
+      if (!readable) continue
       if (!writable) throw new UsageError(`${word} is read-only on this device`)
       isThere = true
       found.set(item.type, item)

@@ -1,14 +1,8 @@
 import type { Device } from '../../device/device'
 import { Unsupported, UsageError } from '../../device/errors'
 import { NvConfiguration, nvHeader } from '../../device/nv-config'
-import {
-  carryOut,
-  planConfiguration,
-  type NvActivation,
-  type NvChange,
-  type NvOutcome,
-  type NvPlan,
-} from '../../device/nv-write'
+import { planConfiguration, type NvChange, type NvPlan } from '../../device/nv-plan'
+import { carryOut, type NvActivation, type NvOutcome } from '../../device/nv-write'
 import { nvElementText, nvValueText, type NvValue } from '../../prm/nv-value'
 import { columns } from '../../render/columns'
 import { hexString } from '../../render/values'
