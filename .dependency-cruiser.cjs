@@ -1,9 +1,10 @@
 // Who may import whom: the table of the design, as a rule. A room may always import itself.
 const allow = {
-  commands: '^src/(commands|device|render|prm)/|^src/transport/(open|contract)\\.ts$',
+  commands: '^src/(commands|bundle|device|render|prm)/|^src/transport/(open|contract)\\.ts$',
   device: '^src/(device|prm)/|^src/transport/contract\\.ts$',
   emulator: '^src/(emulator|prm)/|^src/transport/contract\\.ts$',
   transport: '^src/transport/|^src/native\\.ts$',
+  bundle: '^src/(bundle|prm)/',
   render: '^src/render/',
   prm: '^src/prm/',
 }

@@ -113,6 +113,7 @@ export async function execute(called: Called, streams: Streams, signal: AbortSig
   } catch (error) {
     throw await abandoned(output, error)
   }
+  if (result.endedBy !== undefined) return stopSignals[result.endedBy] ?? 1
   if (result.failure === undefined)
     return result.exitCode ?? (result.partial === true ? EXIT_PARTIAL : result.drift === true ? EXIT_DRIFT : 0)
   const failure = await abandoned(output, result.failure)
@@ -142,6 +143,13 @@ function checkAbilities(entry: CommandEntry, options: GlobalOptions): void {
     [options.allowTaint, 'device', '--allow-taint'],
     [options.clearSemaphore, 'device', '--clear-semaphore'],
   ]
+  const { format } = options
+  const own = entry.formats ?? []
+  if (format !== 'text' && format !== 'json' && format !== 'ndjson' && !own.includes(format))
+    throw new UsageError(
+      `${entry.name} has no --format ${format}`,
+      `it has ${['text', 'json', 'ndjson', ...own].join(', ')}`,
+    )
   if (options.output !== undefined && options.output === options.record)
     throw new UsageError('-o and --record name the same file')
   for (const [given, ability, flag] of wants)

@@ -2,7 +2,7 @@ import { fstatSync } from 'node:fs'
 import { Command, CommanderError } from 'commander'
 import { globalOptions } from './commands/global-options'
 import { commandTable } from './commands/table'
-import type { CommandEntry, GlobalOptions } from './commands/types'
+import { formats, type CommandEntry, type GlobalOptions } from './commands/types'
 import { deviceFirst, requestedFormat } from './commands/words'
 import { UsageError } from './device/errors'
 import { execute, fail, stopSignals, version, type Called, type Streams } from './execute'
@@ -137,9 +137,9 @@ function addCommand(program: Command, entry: CommandEntry, call: Parameters<type
 
 /** @throws UsageError for values that no command takes */
 function globalsOf(raw: Readonly<Record<string, unknown>>): GlobalOptions {
-  const format = raw.json === true ? 'json' : (raw.format ?? 'text')
-  if (format !== 'text' && format !== 'json' && format !== 'ndjson')
-    throw new UsageError('--format takes text, json or ndjson')
+  const wanted = raw.json === true ? 'json' : (raw.format ?? 'text')
+  const format = formats.find((one) => one === wanted)
+  if (format === undefined) throw new UsageError(`--format takes ${formats.join(', ')}; not every command has each`)
   const text = (key: string): Record<string, string> => (typeof raw[key] === 'string' ? { [key]: raw[key] } : {})
   const timeout = raw.timeout === undefined ? undefined : Number(raw.timeout)
   if (timeout !== undefined && !(timeout > 0)) throw new UsageError('--timeout takes a number of seconds')

@@ -1,8 +1,12 @@
 import type { DeviceIdentity } from '../transport/contract'
 
+/** text, json and ndjson are of every command; the others of those that name them in the table. */
+export const formats = ['text', 'json', 'ndjson', 'csv', 'trace', 'prometheus'] as const
+export type Format = (typeof formats)[number]
+
 /** Options of every command, as cli.md lists them. */
 export interface GlobalOptions {
-  readonly format: 'text' | 'json' | 'ndjson'
+  readonly format: Format
   /** Whether a format was asked for. */
   readonly formatGiven: boolean
   readonly output?: string
@@ -75,6 +79,8 @@ export interface Result {
   readonly failure?: Error | undefined
   /** Something is not as it should be, which the command was asked to tell: exit code 10. */
   readonly drift?: boolean
+  /** The signal that ended what goes on until it is ended: all is written, and the exit code tells the signal. */
+  readonly endedBy?: string | undefined
   /** Only `emulate` has one: that of the command it ran. Nothing is printed then. */
   readonly exitCode?: number
 }
@@ -92,6 +98,8 @@ export interface CommandEntry {
   readonly options: readonly (readonly [flags: string, description: string])[]
   readonly examples: readonly string[]
   readonly abilities: readonly Ability[]
+  /** Formats beside text, json and ndjson. */
+  readonly formats?: readonly Format[]
   /** How many arguments it takes, at least and at most. */
   readonly takes: readonly [number, number]
   readonly load: () => Promise<CommandModule>

@@ -89,13 +89,14 @@ function makeMachines(options: InsideOptions, log: Log): Machine[] {
   const catalogue = openCatalogue([builtInCatalogueFile()])
   const codec = new Codec(catalogue)
   return options.profiles.map((name, index) => {
-    const firmware = new Firmware(loadProfile(name), catalogue, codec)
+    const faults = new Faults(options.fault)
+    const firmware = new Firmware(loadProfile(name), catalogue, codec, { frozen: faults.frozen })
     if (options.stateFile !== undefined)
       keepState(firmware, index === 0 ? options.stateFile : `${options.stateFile}.${index}`)
     const pci = pciAddress(index)
     return {
       firmware,
-      faults: new Faults(options.fault),
+      faults,
       pci,
       index,
       log: (event, details) => log(event, { pci, ...details }),

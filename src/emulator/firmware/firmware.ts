@@ -3,6 +3,7 @@ import type { Codec, Struct } from '../../prm/codec'
 import type { Command } from '../../prm/layout'
 import type { Profile } from '../profile'
 import { queryCapabilities } from './capabilities'
+import { DeviceClock } from './clock'
 import { coreDump } from './core-dump'
 import { CrSpace } from './cr-space'
 import { ObjectTable, type HostMemory, type LeakCounts } from './objects'
@@ -37,6 +38,7 @@ const HEADER = 16
  */
 export class Firmware {
   readonly objects = new ObjectTable()
+  readonly clock: DeviceClock
   readonly registers: RegisterFile
   readonly crSpace: CrSpace
   readonly configuration: NvConfiguration
@@ -46,7 +48,11 @@ export class Firmware {
     readonly profile: Profile,
     readonly catalogue: Catalogue,
     readonly codec: Codec,
+    options: { readonly frozen?: boolean } = {},
   ) {
+    const { GENERAL: general = {} } = profile.capabilities
+    const now = options.frozen === true ? { now: () => 0n } : {}
+    this.clock = new DeviceClock(Number(general.device_frequency_khz ?? 1_000_000), now)
     this.registers = new RegisterFile(profile, catalogue, codec)
     this.crSpace = new CrSpace(profile, catalogue)
     this.configuration = new NvConfiguration(profile, catalogue, codec)
