@@ -47,13 +47,19 @@ export interface NvSetting {
 
 const keyOf = ({ type }: NvItem, column: NvColumn): string => `${type} ${column}`
 
+export interface NvHardware {
+  /** Hardware id of the chip: 0x212. */
+  readonly id: number
+  readonly ports: number
+}
+
 /** NV configuration of one device; what was read once is not read again. */
 export class NvConfiguration {
   private readonly support = new Map<number, Promise<NvSupport>>()
   private readonly data = new Map<string, Promise<Uint8Array>>()
   private readonly writers = new Map<number, number>()
   private readonly expressions = new Map<string, NvExpression>()
-  private ports: Promise<number> | undefined
+  private chip: Promise<NvHardware | undefined> | undefined
   private offered: Promise<ReadonlySet<NvColumn>> | undefined
 
   constructor(readonly device: Device) {}
@@ -197,17 +203,23 @@ export class NvConfiguration {
   }
 
   private async portCount(): Promise<number> {
-    this.ports ??= this.readPorts()
-    return this.ports
+    const ports = (await this.hardware())?.ports ?? 0
+    return ports > 0 ? Math.min(ports, MOST_PORTS) : MOST_PORTS
   }
 
-  private async readPorts(): Promise<number> {
+  /** The chip, as MGIR has it; undefined where firmware refuses MGIR. Read once. */
+  hardware(): Promise<NvHardware | undefined> {
+    this.chip ??= this.readHardware()
+    return this.chip
+  }
+
+  private async readHardware(): Promise<NvHardware | undefined> {
     try {
       const values = await registerValues(this.device, 'MGIR')
-      const { num_ports: ports } = values.hw_info as Record<string, unknown>
-      return Number(ports) > 0 ? Math.min(Number(ports), MOST_PORTS) : MOST_PORTS
+      const { num_ports: ports, hw_dev_id: id } = values.hw_info as Record<string, unknown>
+      return { id: Number(id), ports: Number(ports) }
     } catch (error) {
-      if (error instanceof FirmwareError) return MOST_PORTS
+      if (error instanceof FirmwareError) return undefined
       throw error
     }
   }

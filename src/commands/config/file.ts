@@ -24,6 +24,8 @@ interface Compared {
   readonly inSync: boolean
   readonly rebootRequired: boolean
   readonly activation: NvActivation | null
+  /** What was written has another value. */
+  readonly isPartial: boolean
   readonly warnings: readonly string[]
 }
 
@@ -124,7 +126,14 @@ async function compare(device: Device, name: string, settings: SettingsFile, fil
   const rebootRequired = plan.changes.some(
     ({ before, current }) => current !== undefined && !sameNvValue(before, current),
   )
-  const state = { changed: false, inSync: drift.length === 0, rebootRequired, activation: null, warnings: [] }
+  const state = {
+    changed: false,
+    inSync: drift.length === 0,
+    rebootRequired,
+    activation: null,
+    isPartial: false,
+    warnings: [],
+  }
   return { device: device.identity, psid: psid ?? null, plan, drift, ...state }
 }
 
@@ -135,6 +144,7 @@ async function apply(device: Device, name: string, settings: SettingsFile, file:
     ...found,
     changed: done.changed,
     inSync: done.differing.length === 0,
+    isPartial: done.differing.length > 0,
     rebootRequired: done.rebootRequired,
     activation: done.activation ?? null,
     warnings: warningsOf(done).map((text) => `${name}: ${text}`),
@@ -178,6 +188,6 @@ function outcome(settings: SettingsFile, compared: readonly Compared[]): Result 
         .join(''),
     warnings,
     drift: isDrift,
-    partial: warnings.length > 0,
+    partial: compared.some(({ isPartial }) => isPartial),
   }
 }

@@ -10,7 +10,6 @@ import {
   type NvItem,
   type NvSetting,
 } from '../../device/nv-config'
-import { registerValues } from '../../device/registers'
 import { NameError } from '../../prm/errors'
 import type { NvTlv } from '../../prm/nv'
 import type { DeviceIdentity } from '../../transport/contract'
@@ -86,7 +85,7 @@ async function query({ own, options }: Context, device: Device, words: readonly 
     named.length === 0
       ? await everySetting(configuration, columns, failed)
       : await namedSettings(configuration, columns, named, words)
-  const header = await deviceHeader(device)
+  const header = await deviceHeader(configuration)
   const missing = all ? order.filter((column) => !offered.has(column)) : []
   return { identity: device.identity, ...header, columns, missing, elements: settings, failed }
 }
@@ -133,23 +132,14 @@ async function namedSettings(
   return shown
 }
 
-async function deviceHeader(device: Device): Promise<Pick<Queried, 'type' | 'name' | 'description'>> {
+/** The chip goes by the name that the dump tables have. */
+async function deviceHeader(configuration: NvConfiguration): Promise<Pick<Queried, 'type' | 'name' | 'description'>> {
+  const { device } = configuration
+  const chip = await configuration.hardware()
   return {
-    type: (await chipName(device)) ?? null,
+    type: (chip === undefined ? undefined : device.catalogue.chipName(chip.id)) ?? null,
     name: (await readDeviceText(device, 'name')) ?? null,
     description: (await readDeviceText(device, 'description')) ?? null,
-  }
-}
-
-/** By the hardware id in MGIR, under the name that the dump tables have. */
-async function chipName(device: Device): Promise<string | undefined> {
-  try {
-    const { hw_info: hardware } = await registerValues(device, 'MGIR')
-    const id = Number((hardware as Record<string, unknown> | undefined)?.hw_dev_id)
-    return device.catalogue.chipName(id)
-  } catch (error) {
-    if (error instanceof FirmwareError) return undefined
-    throw error
   }
 }
 
