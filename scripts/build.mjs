@@ -2,7 +2,7 @@
 // usage: node scripts/build.mjs [--types]
 import { build } from 'esbuild'
 import { spawnSync } from 'node:child_process'
-import { copyFileSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -42,7 +42,7 @@ const apart = {
 }
 
 mkdirSync(at('dist', 'native'), { recursive: true })
-await bundle()
+collectLicences(await bundle())
 packCatalogue()
 copyProfiles()
 copySqlite()
@@ -59,8 +59,9 @@ async function bundle() {
     ...lazyPackages,
   }
   const entryPoints = Object.fromEntries(Object.entries(entries).map(([name, file]) => [name, at(file)]))
-  await build({
+  const { metafile } = await build({
     entryPoints,
+    metafile: true,
     outdir: at('dist'),
     bundle: true,
     platform: 'node',
@@ -73,6 +74,23 @@ async function bundle() {
     logLevel: 'warning',
     plugins: [withoutChildProcess, apart],
   })
+  return Object.keys(metafile.inputs)
+}
+
+/** The licence texts of what is in the bundles, which their licences want to go along. */
+function collectLicences(inputs) {
+  const names = new Set(inputs.flatMap((file) => /^node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(file)?.[1] ?? []))
+  const texts = [...names].sort().map((name) => {
+    const folder = at('node_modules', name)
+    const { version, license } = require(path.join(folder, 'package.json'))
+    const file = readdirSync(folder).find((entry) => /^licen[cs]e/i.test(entry))
+    const text =
+      file === undefined
+        ? `It has no file with the text of its licence; its package.json says ${license}.`
+        : readFileSync(path.join(folder, file), 'utf8').trim()
+    return `${name} ${version} (${license})\n\n${text}\n`
+  })
+  writeFileSync(at('dist', 'THIRD-PARTY-LICENSES.txt'), texts.join(`\n${'-'.repeat(80)}\n\n`))
 }
 
 function packCatalogue() {

@@ -40,7 +40,13 @@ describe('the packed tarball, installed in an empty folder', () => {
 
   test('brings its types, its catalogue and its profiles, and nothing of the sources', () => {
     const manifest = JSON.parse(readFileSync(path.join(installed(), 'package.json'), 'utf8')) as { types: string }
-    for (const file of [manifest.types, 'dist/catalogue.bin', 'dist/devices/connectx6dx.json', 'LICENSES'])
+    for (const file of [
+      manifest.types,
+      'dist/catalogue.bin',
+      'dist/devices/connectx6dx.json',
+      'LICENSES',
+      'dist/THIRD-PARTY-LICENSES.txt',
+    ])
       expect([file, existsSync(path.join(installed(), file))]).toEqual([file, true])
     for (const file of ['src', 'test', 'node_modules'])
       expect([file, existsSync(path.join(installed(), file))]).toEqual([file, false])
