@@ -175,6 +175,24 @@ export const commandTable: readonly CommandEntry[] = [
     load: () => import('./regdump'),
   },
   {
+    name: 'counters',
+    arguments: 'list | DEVICE [GROUP[.VALUE]...]',
+    summary: 'counters, temperatures, link and module by name',
+    description:
+      'list: the groups there are, and the register or command behind each. Else every group that the device gives, or those that are named; nothing is cleared.',
+    options: [
+      ['--nonzero', 'leave out what is 0'],
+      ['--port PORTS', 'only these ports: 1, 1,2 (default: all of the function)'],
+      ['--vport VPORTS', 'of these vports instead of its own: 1, 0..7'],
+      ['--q-counter IDS', 'these sets of Q counters (default: their sum where the device makes it, else set 0)'],
+    ],
+    examples: ['mlx5ctl counters list', 'mlx5ctl counters fwctl0 phy link temperature'],
+    abilities: ['device'],
+    formats: ['prometheus'],
+    takes: [1, many],
+    load: () => import('./counters'),
+  },
+  {
     name: 'config',
     arguments:
       'query DEVICE... [PARAM...] | set DEVICE NAME=VALUE... | reset DEVICE [PARAM...] | validate FILE [DEVICE...] | apply FILE [DEVICE...] | backup DEVICE | restore DEVICE FILE | show PARAM',
