@@ -10,6 +10,7 @@ import { FirmwareError, Unsupported } from './errors'
 
 export { counterGroups } from './counters/groups'
 export type { CounterGroup, CounterScope, Labels } from './counters/reading'
+export { changesOf, type CounterChange } from './counters/rates'
 export type { CounterValue, Unit, ValueType } from './counters/values'
 
 /** A group to read, or of one only some values. */

@@ -129,7 +129,7 @@ const portGroups: readonly CounterGroup[] = [
   portGroup('ib_port', 'InfiniBand port counters', 0x20),
   portGroup('ib_extended', 'InfiniBand port counters of 64 bits', 0x21),
   portGroup('plr', 'retransmission at the physical layer', 0x22, retransmissionRules),
-  portGroup('rs_fec_histogram', 'RS-FEC blocks by the number of errors', 0x23),
+  portGroup('rs_fec', 'RS-FEC blocks by the number of errors', 0x23),
   portGroup('ib_packets', 'InfiniBand packets and errors', 0x25, sinceCleared),
   portGroup('ib_general', 'InfiniBand general errors', 0x26),
   portGroup('nvlink_reduction', 'NVLink reductions', 0x2c, { mlid: { type: 'gauge' } }),
@@ -163,7 +163,7 @@ const functionGroups: readonly CounterGroup[] = [
     read: async (device, labels) => {
       const leaves = await commandLeaves(device, 'QUERY_VNIC_ENV', vportFields(labels))
       const own = leaves.map((leaf) => ({ ...leaf, name: leaf.name.replace(/^vport_env\./, '') }))
-      return valuesOf(own, 'counter', (name) => (name === 'counter_error_queues' ? { type: 'gauge' } : undefined))
+      return valuesOf(own, 'counter', (name) => (name.endsWith('_error_queues') ? { type: 'gauge' } : undefined))
     },
   },
   {
