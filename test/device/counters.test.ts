@@ -198,6 +198,7 @@ describe('values', () => {
     answer.writeInt16BE(-0x180, SET + 0x4c)
     answer.writeUInt16BE(33_125, SET + 0x4e)
     answer.writeUInt16BE(512, SET + 0x50)
+    answer.writeInt16BE(-3, SET + 0x52)
     answer.writeUInt16BE(3000, SET + 0x70)
     answer[SET + 0x9a] = 1 << 2
     answer[SET + 0x9e] = mask
@@ -206,7 +207,7 @@ describe('values', () => {
 
   test.each([
     ['what it measures, power in microwatts', {}, true, { rx_power_lane0: 0.000512, tx_bias_lane0: 0.006 }],
-    ['power in a unit that nobody tells', {}, false, { rx_power_lane0: 512 }],
+    ['power in whole dBm', {}, false, { rx_power_lane0: 512, rx_power_lane1: -3 }],
     ['CMIS: scales of its own', { identifier: 8, length: 0x83 }, true, { cable_length: 30, tx_bias_lane0: 0.012 }],
   ])('the module: %s', async (_, page, inMicrowatts, expected) => {
     const found = await read(['module'], ({ register, image }) => {
@@ -228,7 +229,7 @@ describe('values', () => {
       voltage: 3.3125,
       ...expected,
     })
-    expect(find(found, 'rx_power_lane0')).toMatchObject({ unit: inMicrowatts ? 'watts' : null })
+    expect(find(found, 'rx_power_lane0')).toMatchObject({ unit: inMicrowatts ? 'watts' : 'dbm' })
   })
 
   test('a module that measures nothing has no measurements that are 0', async () => {

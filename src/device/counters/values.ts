@@ -12,6 +12,7 @@ export type Unit =
   | 'celsius'
   | 'volts'
   | 'watts'
+  | 'dbm'
   | 'amperes'
   | 'metres'
   | 'ratio'
