@@ -174,6 +174,7 @@ async function surroundings(device: Device, scope: CounterScope): Promise<Surrou
     trafficClasses: classes === 0 ? MOST_TRAFFIC_CLASSES : Math.min(MOST_TRAFFIC_CLASSES, classes + 1),
     isInfiniband: general.port_type !== undefined && kind === 'IB',
     sumsQueueCounters: number('q_counter_aggregation') === 1,
+    has: (capability) => (general[capability] === undefined ? undefined : number(capability) === 1),
     scope,
   }
 }

@@ -133,7 +133,11 @@ describe('values', () => {
         body.writeUInt32BE(3, 0x3c)
         body.writeBigUInt64BE(1n << 33n, 0x10)
       } else if (opcode === QUERY_Q_COUNTER) body.writeUInt32BE(0xffff_ffff, 0x30 - 0x10)
-      else return undefined
+      else if (opcode === QUERY_HCA_CAP) {
+        // nic_receive_steering_discard and vnic_env_int_rq_oob of the GENERAL capabilities: bits 832 and 364.
+        body[104] = 0x80
+        body[45] = 0x08
+      } else return undefined
       return body
     })
     const of = (name: string): unknown => (find(found, name) as { value?: unknown } | undefined)?.value
@@ -142,6 +146,12 @@ describe('values', () => {
     expect(of('internal_rq_out_of_buffer')).toBe(3)
     expect(of('nic_receive_steering_discard')).toBe(1n << 33n)
     expect(of('out_of_buffer')).toBe(0xffff_ffff)
+    // What the capabilities say is not counted would read as 0.
+    expect([of('cq_overrun'), of('receive_discard_vport_down'), of('eth_wqe_too_small')]).toEqual([
+      undefined,
+      undefined,
+      0,
+    ])
     expect(found.readings.map(({ labels }) => labels)).toEqual([{}, {}, { counter_set: 0 }])
   })
 
@@ -149,11 +159,15 @@ describe('values', () => {
     const found = await read(['pcie_performance', 'pcie_performance_2'], (asked) => {
       if (asked.register !== MPCNT) return undefined
       const answer = Buffer.from(asked.image)
-      if (groupOf(asked) === 0) answer.writeUInt32BE(97, SET + 0x34)
-      else if (groupOf(asked) === 4) answer.writeBigUInt64BE(0x1_0000_0002n, SET + 0x10)
+      if (groupOf(asked) === 0) {
+        answer.writeUInt32BE(97, SET + 0x34)
+        answer.writeUInt16BE(0x0905, SET + 0x62)
+      }
+      if (groupOf(asked) === 4) answer.writeBigUInt64BE(0x1_0000_0002n, SET + 0x10)
       return answer
     })
     expect(find(found, 'outbound_stalled_writes')).toMatchObject({ value: 97, type: 'gauge', unit: 'percent' })
+    expect(find(found, 'fber')).toMatchObject({ value: 5e-9, type: 'gauge', unit: 'ratio' })
     expect(find(found, 'outbound_stalled_writes_events')).toMatchObject({ type: 'counter' })
     expect(find(found, 'outbound_read_data_dword')).toMatchObject({ value: 0x1_0000_0002n, unit: 'dwords' })
   })

@@ -23,6 +23,8 @@ export interface Surroundings {
   readonly isInfiniband: boolean
   /** The device sums up its sets of Q counters. */
   readonly sumsQueueCounters: boolean
+  /** Whether the device has a capability of GENERAL; undefined where they cannot be read. */
+  readonly has: (capability: string) => boolean | undefined
   readonly scope: CounterScope
 }
 
