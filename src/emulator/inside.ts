@@ -63,7 +63,7 @@ export function serveDevices({ options, fd }: ServedWork): void {
   const machines = makeMachines(options, log)
   buildTree(tree, machines, options.uapi)
   const onEnd = (): void => {
-    for (const { firmware, pci } of machines) log('final', { pci, ...firmware.objects.counts() })
+    for (const { firmware, pci } of machines) log('final', { pci, ...firmware.objects.counts(), tracers: firmware.tracer.owned })
   }
   const mayBlock = options.fault?.includes('delay') !== true
   parentPort?.postMessage('ready')
@@ -90,7 +90,7 @@ function makeMachines(options: InsideOptions, log: Log): Machine[] {
   const codec = new Codec(catalogue)
   return options.profiles.map((name, index) => {
     const faults = new Faults(options.fault)
-    const firmware = new Firmware(loadProfile(name), catalogue, codec, { frozen: faults.frozen })
+    const firmware = new Firmware(loadProfile(name), catalogue, codec, faults)
     if (options.stateFile !== undefined)
       keepState(firmware, index === 0 ? options.stateFile : `${options.stateFile}.${index}`)
     const pci = pciAddress(index)
