@@ -107,7 +107,8 @@ export function watchKernelTrace(tracer: KernelTracer): WatchedTrace {
     mkdirSync(folder)
   } catch (error) {
     const { code = '' } = error as NodeJS.ErrnoException
-    if (!['ENOENT', 'ENOSYS', 'ENOTSUP', 'EROFS', 'ENOMEM', 'EACCES', 'EPERM'].includes(code)) throw failed(folder, error)
+    if (!['ENOENT', 'ENOSYS', 'ENOTSUP', 'EROFS', 'ENOMEM', 'EACCES', 'EPERM'].includes(code))
+      throw failed(folder, error)
     return watchShared(tracer)
   }
   return watchInstance({ folder, event: tracer.event })

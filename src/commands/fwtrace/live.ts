@@ -162,7 +162,9 @@ async function traceKernel(context: Context, device: Device, options: TraceOptio
   const writer = new TraceWriter(context, { source: 'kernel', device: device.identity, frequency }, options)
   const take = async (lines: readonly KernelLine[]): Promise<void> => {
     for (const line of lines) if (line.kind === 'lost') await writer.lostByKernel(line.events)
-    await writer.messages(lines.flatMap((line) => (line.kind === 'message' && line.device === pci ? [line.message] : [])))
+    await writer.messages(
+      lines.flatMap((line) => (line.kind === 'message' && line.device === pci ? [line.message] : [])),
+    )
   }
   const isStored = !options.follow && options.duration === undefined
   const end = await endOf(() =>
@@ -172,7 +174,9 @@ async function traceKernel(context: Context, device: Device, options: TraceOptio
   )
   if (end.failure !== undefined && !isKept(context)) throw end.failure
   const isOff = isStored && !isTracepointOn(tracer)
-  const more = isOff ? ["the kernel's tracepoint is off, so that it keeps nothing; --follow and --duration switch it on"] : []
+  const more = isOff
+    ? ["the kernel's tracepoint is off, so that it keeps nothing; --follow and --duration switch it on"]
+    : []
   return writer.result(undefined, { ...end, more })
 }
 

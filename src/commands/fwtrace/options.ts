@@ -24,12 +24,13 @@ const LEAST_RING = 4096
 export function traceOptions({ own, options }: Context): TraceOptions {
   const source = own.source ?? 'auto'
   if (source !== 'auto' && source !== 'registers' && source !== 'kernel')
-    throw new UsageError(`--source ${String(source)}: it is auto, registers or kernel`)
-  if (options.raw && source === 'kernel') throw new UsageError('--raw is the ring of the registers: the kernel gives none')
+    throw new UsageError(`--source ${source as string}: it is auto, registers or kernel`)
+  if (options.raw && source === 'kernel')
+    throw new UsageError('--raw is the ring of the registers: the kernel gives none')
   if (options.raw && (own.events !== undefined || own.match !== undefined || own.realTime !== undefined))
     throw new UsageError('--raw is the ring as it is: it has no --events, --match or --real-time')
   if (source === 'kernel' && own.size !== undefined) throw new UsageError('--size is of the ring of the registers')
-  const ids = own.events === undefined ? undefined : idSet(String(own.events))
+  const ids = own.events === undefined ? undefined : idSet(own.events as string)
   const text = own.match as string | undefined
   return {
     source,

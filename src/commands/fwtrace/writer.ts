@@ -131,7 +131,10 @@ export class TraceWriter {
   private keep(messages: readonly TraceMessage[]): void {
     for (const message of messages) this.kept.push(this.data(message))
     if (this.kept.length > MOST_IN_JSON)
-      throw new UsageError(`more than ${MOST_IN_JSON} messages are too long for one JSON document`, 'use --format ndjson')
+      throw new UsageError(
+        `more than ${MOST_IN_JSON} messages are too long for one JSON document`,
+        'use --format ndjson',
+      )
   }
 
   private data({ timestamp, lost, eventId, kind, text }: TraceMessage): Readonly<Record<string, unknown>> {

@@ -80,7 +80,7 @@ export class MessageSource {
     const parameters = widthsOf(chosen.string).flatMap((width, at) => {
       const value = hash(seed + at + 1)
       // The low half of a 64-bit value has all its digits: the kernel prints others ambiguously.
-      return width === 64 ? [value & 0xff, (value | 0x1000_0000) >>> 0] : [value % 3 === 0 ? value : value & 0xfff]
+      return width === 64 ? [value & 0xff, (value | 0x1000_0000) >>> 0] : [value % 5 === 0 ? value : value % 128]
     })
     return {
       time: this.timeOf(index),

@@ -190,7 +190,8 @@ export class Tracer {
     const section = this.described.sections[numberOf(values, 'string_db_index')]
     if (section === undefined) throw new Refusal(Status.BAD_INDEX, 'string_db_index', RegisterStatus.BAD_PARAM)
     const bytes = sectionBytes(section.strings)
-    if (size % STRINGS_UNIT !== 0 || offset % STRINGS_UNIT !== 0) throw new Refusal(Status.BAD_PARAM, 'not in units of 64')
+    if (size % STRINGS_UNIT !== 0 || offset % STRINGS_UNIT !== 0)
+      throw new Refusal(Status.BAD_PARAM, 'not in units of 64')
     if (offset + size > bytes.length) throw new Refusal(Status.BAD_PARAM, 'behind the end of the strings')
     if (8 + size > room) throw new Refusal(Status.BAD_OUTP_LEN, 'register too short')
     const answer = new Uint8Array(Math.max(image.length, 8 + size))
@@ -200,7 +201,8 @@ export class Tracer {
   }
 
   private checkOwner(uid: number): void {
-    if (this.owner !== uid) throw new Refusal(Status.BAD_RES_STATE, 'the tracer is not owned', RegisterStatus.RESOURCE_UNAVAILABLE)
+    if (this.owner !== uid)
+      throw new Refusal(Status.BAD_RES_STATE, 'the tracer is not owned', RegisterStatus.RESOURCE_UNAVAILABLE)
   }
 
   private release(): void {

@@ -33,7 +33,7 @@ export interface TraceCounts {
 
 const EVENT = 8
 const TIMESTAMP_EVENT = 0xff
-/** Bits of an event's first dword (facts: dumps, D.3). The codec would be far too slow here; a test holds them together. */
+/** Times have 53 bits, of which events have the 7 low ones (facts: dumps, D.3; no header of the catalogue has these layouts). */
 const TIME_MODULUS = 2 ** 53
 const TIME_LOW = 128
 
@@ -58,14 +58,8 @@ interface Pending {
   missing: number
 }
 
-interface Ready {
-  readonly eventId: number
-  readonly lost: boolean
-  /** The 7 low bits of its time. */
-  readonly low: number
-  readonly text: string
-  readonly kind: TraceMessage['kind']
-}
+/** A message whose time is not known yet. */
+type Ready = { -readonly [Member in keyof TraceMessage]: TraceMessage[Member] }
 
 /**
  * Makes messages of the events of a trace, block by block, in the order in which they were written (facts: dumps, D.3, D.4). A
@@ -80,6 +74,8 @@ export class TraceDecoder {
   private current: Pending | undefined
   private readonly pending = new Map<number, Pending>()
   private ready: Ready[] = []
+  /** Of each of them, the 7 low bits of its time. */
+  private lows: number[] = []
   private readonly first: number
   private readonly count: number
   private readonly unreliableBit: number
@@ -150,19 +146,17 @@ export class TraceDecoder {
   private start(head: number, address: number, eventId: number): void {
     const known = this.lookUp(address)
     if (known === undefined) return this.keepRaw(head, address, eventId)
-    const common = { eventId, lost: head >>> 31 === 1, low: (head >>> 24) & 0x7f }
+    const lost = head >>> 31 === 1
+    const low = (head >>> 24) & 0x7f
     const { format, text } = known
-    if (format === undefined) {
-      this.ready.push({ ...common, text, kind: 'bad-format' })
-      return
-    }
+    if (format === undefined) return this.keep(eventId, lost, low, text, 'bad-format')
     const key = (head >>> 3) & 0x1fffff
     if (this.current !== undefined) this.setAside(this.current)
     this.current = undefined
-    if (this.pending.delete(key)) this.total.incomplete++
+    if (this.pending.size > 0 && this.pending.delete(key)) this.total.incomplete++
     const { parameters } = format
-    if (parameters === 0) this.ready.push({ ...common, text, kind: 'message' })
-    else this.current = { ...common, key, format, values: [], missing: (1 << parameters) - 1 }
+    if (parameters === 0) this.keep(eventId, lost, low, text, 'message')
+    else this.current = { key, format, eventId, lost, low, values: [], missing: (1 << parameters) - 1 }
   }
 
   private parameter(head: number, value: number, eventId: number): void {
@@ -176,8 +170,12 @@ export class TraceDecoder {
     if (message.missing !== 0) return
     if (message === current) this.current = undefined
     else this.pending.delete(key)
-    const { lost, low, format, values } = message
-    this.ready.push({ eventId, lost, low, text: format.render(values), kind: 'message' })
+    this.keep(eventId, message.lost, message.low, message.format.render(message.values), 'message')
+  }
+
+  private keep(eventId: number, lost: boolean, low: number, text: string, kind: TraceMessage['kind']): void {
+    this.ready.push({ timestamp: undefined, lost, eventId, text, kind })
+    this.lows.push(low)
   }
 
   /** Another message begins before this one is complete. */
@@ -192,7 +190,7 @@ export class TraceDecoder {
   /** In the order of the wire. */
   private keepRaw(head: number, value: number, eventId: number): void {
     const text = `0x${head.toString(16).padStart(8, '0')}${value.toString(16).padStart(8, '0')}`
-    this.ready.push({ eventId, lost: head >>> 31 === 1, low: (head >>> 24) & 0x7f, text, kind: 'raw' })
+    this.keep(eventId, head >>> 31 === 1, (head >>> 24) & 0x7f, text, 'raw')
   }
 
   private lookUp(address: number): Known | undefined {
@@ -207,27 +205,31 @@ export class TraceDecoder {
 
   /** The events before a timestamp have 7 bits of their time; the others are those of the timestamp. */
   private stamp(head: number, middle: number, messages: TraceMessage[]): void {
-    const { ready } = this
+    const { ready, lows } = this
     if (ready.length === 0) return
     const time = (head & 0x1fff) * 2 ** 40 + middle * 256 + (head >>> 24)
     const low = time % TIME_LOW
     // At a multiple of 128 the events before it are of the 128 ticks before.
     const base = low > 0 ? time - low : (time > 0 ? time : TIME_MODULUS) - TIME_LOW
-    for (const one of ready) this.tell(one, base + one.low, messages)
-    this.ready = []
+    for (const [index, message] of ready.entries()) message.timestamp = base + (lows[index] ?? 0)
+    this.tell(messages)
   }
 
   private release(messages: TraceMessage[]): void {
-    for (const one of this.ready) this.tell(one, undefined, messages)
     this.total.untimed += this.ready.length
-    this.ready = []
+    this.tell(messages)
   }
 
-  private tell({ lost, eventId, text, kind }: Ready, timestamp: number | undefined, messages: TraceMessage[]): void {
-    messages.push({ timestamp, lost, eventId, text, kind })
-    if (kind === 'message') this.total.messages++
-    else if (kind === 'raw') this.total.raw++
-    else this.total.badFormats++
+  private tell(messages: TraceMessage[]): void {
+    const { ready, total } = this
+    for (const message of ready) {
+      messages.push(message)
+      if (message.kind === 'message') total.messages++
+      else if (message.kind === 'raw') total.raw++
+      else total.badFormats++
+    }
+    ready.length = 0
+    this.lows.length = 0
   }
 }
 

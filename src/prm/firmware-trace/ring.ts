@@ -146,11 +146,7 @@ export function storedRing(bytes: Uint8Array): StoredRing {
 
 /** The second part is older than the first, and goes on right before it. */
 function isRotated(view: DataView, first: { from: number }, second: { from: number; to: number }): boolean {
-  const [start, end, begin] = [
-    timeOf(view, first.from),
-    timeOf(view, second.to - 1),
-    timeOf(view, second.from),
-  ]
+  const [start, end, begin] = [timeOf(view, first.from), timeOf(view, second.to - 1), timeOf(view, second.from)]
   if (start === undefined || end === undefined || begin === undefined) return false
   return !isBefore(start, end) && isBefore(begin, start)
 }

@@ -74,7 +74,10 @@ export function parseStrings(text: string, path: string): StringsDatabase {
   const document = 'schemaVersion' in outer ? record(outer.data, path) : outer
   if (document.format !== FORMAT) throw new MalformedData(path, 'is no strings database of fwtrace strings')
   if (document.version !== VERSION)
-    throw new MalformedData(path, `is a strings database of version ${String(document.version)}; this tool reads ${VERSION}`)
+    throw new MalformedData(
+      path,
+      `is a strings database of version ${String(document.version)}; this tool reads ${VERSION}`,
+    )
   const sections = document.sections
   if (!Array.isArray(sections) || sections.length > MOST_SECTIONS)
     throw new MalformedData(path, `sections: a list of up to ${MOST_SECTIONS} is wanted`)
@@ -104,7 +107,8 @@ function parseSection(value: unknown, path: string): StringSection {
   const bytes = Uint8Array.from(Buffer.from(data, 'base64'))
   if (bytes.length !== integer(size, `${path}.size`, LARGEST_SECTION))
     throw new MalformedData(path, `says that it has ${String(size)} bytes, and has ${bytes.length}`)
-  if (digest(bytes) !== sha256) throw new MalformedData(path, 'the bytes do not match their sha256: the file is damaged')
+  if (digest(bytes) !== sha256)
+    throw new MalformedData(path, 'the bytes do not match their sha256: the file is damaged')
   return { base: Number(base), bytes }
 }
 
