@@ -41,6 +41,17 @@ function owned(what: string): Unsupported {
 }
 
 /**
+ * Nobody has the tracer, as far as one can see without taking it.
+ * @throws Unsupported when somebody has it, without registered memory, or where the device traces into none
+ */
+export async function checkTracerFree(device: Device, { toMemory, isOwner }: TracerCapabilities): Promise<void> {
+  memoryProvider(device)
+  if (!toMemory) throw new Unsupported('this device cannot trace into memory', hint)
+  if (isOwner) throw owned('a driver of this function has it')
+  if ((await registerValues(device, 'MTRC_CTRL')).trace_status === ACTIVE) throw owned('a trace is running')
+}
+
+/**
  * Takes the tracer, lets firmware write its events into registered memory for as long as `use` runs, and gives all back: trace
  * off, ownership, memory key, memory and PD, in this order, whatever happens (facts: dumps, D.1, D.2). A tracer that somebody has
  * is left alone: it has one owner for the whole device, and mlx5_core may be on the same function.
@@ -52,10 +63,7 @@ export async function withFirmwareTracer<T>(
   options: TracerOptions,
   use: (trace: RunningTrace) => Promise<T>,
 ): Promise<T> {
-  memoryProvider(device)
-  if (!capabilities.toMemory) throw new Unsupported('this device cannot trace into memory', hint)
-  if (capabilities.isOwner) throw owned('a driver of this function has it')
-  if ((await registerValues(device, 'MTRC_CTRL')).trace_status === ACTIVE) throw owned('a trace is running')
+  await checkTracerFree(device, capabilities)
   const size = ringSize(options.size ?? DEFAULT_SIZE, capabilities)
   return withDeviceMemory(device, size, (memory) => {
     const undo: (() => Promise<unknown>)[] = []

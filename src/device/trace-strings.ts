@@ -82,12 +82,6 @@ export async function readTraceStrings(
   return new StringsDatabase(sections, { version, firstString, stringCount, frequencyKilohertz })
 }
 
-/** Whether the strings of a database can be those of a device: they lie at the same addresses. */
-export function areStringsOf(strings: StringsDatabase, { sections }: TracerCapabilities): boolean {
-  const places = strings.sections.map(({ base, bytes }) => ({ base, size: bytes.length }))
-  return JSON.stringify(places) === JSON.stringify(sections)
-}
-
 /**
  * Strings are there to be read, but the kernel asks for them with a write: the other one is tried when firmware refuses a read,
  * or gives nothing.

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Device } from '../../device/device'
 import { Interrupted, Unsupported, UsageError, withHint } from '../../device/errors'
-import { withFirmwareTracer, type RunningTrace } from '../../device/firmware-tracer'
+import { checkTracerFree, withFirmwareTracer, type RunningTrace } from '../../device/firmware-tracer'
 import {
   findKernelTracer,
   isTracepointOn,
@@ -10,7 +10,12 @@ import {
   type KernelTracer,
 } from '../../device/kernel-trace'
 import { memoryProvider } from '../../device/registered-memory'
-import { clockFrequency, readTraceStrings, tracerCapabilities } from '../../device/trace-strings'
+import {
+  clockFrequency,
+  readTraceStrings,
+  tracerCapabilities,
+  type TracerCapabilities,
+} from '../../device/trace-strings'
 import { TraceDecoder } from '../../prm/firmware-trace/decoder'
 import type { KernelLine } from '../../prm/firmware-trace/kernel-lines'
 import type { RingPart } from '../../prm/firmware-trace/ring'
@@ -55,11 +60,9 @@ async function traceRegisters(
     throw new UsageError('a ring is binary: give -o FILE or a pipe')
   memoryProvider(device)
   const capabilities = await tracerCapabilities(device)
-  if (capabilities.isOwner) {
-    // Told at once, before hundreds of commands for the strings.
-    return withFirmwareTracer(device, capabilities, {}, () => Promise.reject(new Error('a tracer that is not free')))
-  }
-  const strings = await readStrings(context, device)
+  // Before hundreds of commands for the strings, which the kernel does not need.
+  await checkTracerFree(device, capabilities)
+  const strings = await readStrings(context, device, capabilities)
   const frequency = strings.parameters.frequencyKilohertz
   const writer = new TraceWriter(context, { source: 'registers', device: device.identity, frequency }, options)
   const decoding = new RingWriter(context, writer, strings)
@@ -75,8 +78,11 @@ async function traceRegisters(
 }
 
 /** All strings of the firmware, with a bar where that takes long. */
-export async function readStrings(context: Context, device: Device): Promise<StringsDatabase> {
-  const capabilities = await tracerCapabilities(device)
+export async function readStrings(
+  context: Context,
+  device: Device,
+  capabilities: TracerCapabilities,
+): Promise<StringsDatabase> {
   const total = capabilities.sections.reduce((sum, { size }) => sum + size, 0)
   const progress = new Progress('bytes of strings', total, context.interactive())
   try {

@@ -1,4 +1,5 @@
 import { deviceInfo } from '../../device/info'
+import { tracerCapabilities } from '../../device/trace-strings'
 import { stringsDocument } from '../../prm/firmware-trace/strings-file'
 import { refuseBytes, refuseOptions } from '../refuse'
 import { withDevice } from '../session'
@@ -15,7 +16,7 @@ export async function saveStrings(context: Context, name: string): Promise<Resul
   )
   refuseBytes(context, form)
   return withDevice(context, name, async (device) => {
-    const strings = await readStrings(context, device)
+    const strings = await readStrings(context, device, await tracerCapabilities(device))
     const { firmware } = await deviceInfo(device)
     const document = stringsDocument(strings, { pci: device.identity.pci, firmware })
     return { device: device.identity, data: document, text: () => `${JSON.stringify(document, null, 1)}\n` }

@@ -77,10 +77,11 @@ export class MessageSource {
     const seed = hash(index)
     const chosen = this.strings[seed % this.strings.length]
     if (chosen === undefined) throw new Error('the profile has no strings')
-    const parameters = widthsOf(chosen.string).flatMap((width, at) => {
+    const parameters = kindsOf(chosen.string).flatMap((kind, at) => {
       const value = hash(seed + at + 1)
+      if (kind === 'letter') return [0x20 + (value % 95)]
       // The low half of a 64-bit value has all its digits: the kernel prints others ambiguously.
-      return width === 64 ? [value & 0xff, (value | 0x1000_0000) >>> 0] : [value % 5 === 0 ? value : value % 128]
+      return kind === 'wide' ? [value & 0xff, (value | 0x1000_0000) >>> 0] : [value % 5 === 0 ? value : value % 128]
     })
     return {
       time: this.timeOf(index),
@@ -111,11 +112,11 @@ export function sectionBytes(strings: readonly string[]): Buffer {
   return Buffer.concat([text], Math.ceil(text.length / 64) * 64)
 }
 
-/** Bits of each parameter; a string with %s is sent without any, as nothing says what it would be. */
-function widthsOf(string: string): number[] {
+/** What each parameter is; a string with %s is sent without any, as nothing says what it would be. */
+function kindsOf(string: string): ('wide' | 'letter' | 'number')[] {
   if (/%\w*s/.test(string)) return []
-  return [...string.replaceAll('%%', '').matchAll(/%([^a-zA-Z]*)(l*)[a-zA-Z]/g)].map(([whole]) =>
-    whole === '%llx' ? 64 : 32,
+  return [...string.replaceAll('%%', '').matchAll(/%[^a-zA-Z]*l*[a-zA-Z]/g)].map(([whole]) =>
+    whole === '%llx' ? 'wide' : whole.endsWith('c') ? 'letter' : 'number',
   )
 }
 
