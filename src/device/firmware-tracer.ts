@@ -64,7 +64,7 @@ export async function withFirmwareTracer<T>(
   use: (trace: RunningTrace) => Promise<T>,
 ): Promise<T> {
   await checkTracerFree(device, capabilities)
-  const size = ringSize(options.size ?? DEFAULT_SIZE, capabilities)
+  const size = ringSize(options.size ?? Math.min(DEFAULT_SIZE, capabilities.largestBuffer), capabilities)
   return withDeviceMemory(device, size, (memory) => {
     const undo: (() => Promise<unknown>)[] = []
     return cleaningUp(undo, async () => {
