@@ -38,6 +38,7 @@ export {
 } from './device/counters'
 export { Device, type CommandEvent, type CommandResult, type DeviceOptions, type ExecuteOptions } from './device/device'
 export { FirmwareError, Interrupted, Unsupported, UsageError } from './device/errors'
+export { withFirmwareTracer, type RunningTrace, type TracerOptions } from './device/firmware-tracer'
 export { deviceInfo, type DeviceInfo } from './device/info'
 export { diffRegisters, type ChangedRegister, type RegisterDiff } from './device/register-diff'
 export {
@@ -59,9 +60,14 @@ export {
   type ResourceDumpOptions,
   type ResourceDumpSummary,
 } from './device/resource-dump'
+export { readTraceStrings, tracerCapabilities, type TracerCapabilities } from './device/trace-strings'
 export { withDeviceMemory, type DeviceMemory } from './device/registered-memory'
 export { Catalogue, openCatalogue, type CatalogueFile } from './prm/catalogue'
 export { Codec, type FieldRange, type Struct, type Value } from './prm/codec'
+export { TraceDecoder, type TraceCounts, type TraceMessage } from './prm/firmware-trace/decoder'
+export { storedRing, type RingPart, type StoredRing } from './prm/firmware-trace/ring'
+export { StringsDatabase, type StringSection, type TraceParameters } from './prm/firmware-trace/strings'
+export { parseStrings, stringsDocument, type StringsDocument } from './prm/firmware-trace/strings-file'
 export { MalformedData, NameError, ValueError } from './prm/errors'
 export { parseBytes, type InputBytes } from './prm/input-bytes'
 export { importHeaders, type HeaderImport } from './prm/import/headers'

@@ -203,6 +203,37 @@ export const commandTable: readonly CommandEntry[] = [
     load: () => import('./counters'),
   },
   {
+    name: 'fwtrace',
+    arguments: 'DEVICE | strings DEVICE',
+    summary: 'messages of the firmware, live or from a saved ring',
+    description:
+      "Shows what the firmware traces: [time in ticks] lost [event id] message, the line of the kernel's tracepoint. Through the tracer registers where nobody has the tracer, which needs the mlx5ctl driver: it is taken, listened to for 1 s, and given back. Else, and with --source kernel, through the tracepoint mlx5_fw of mlx5_core: what the kernel has kept, or with --follow or --duration what comes, in a tracing instance of its own. strings: saves the strings of the firmware, with which --from decodes the blocks that --raw saved, or a whole ring, anywhere. Messages have an id and no level. A string that is no format of the kernel's decoder is shown as it is, after BAD_FORMAT.",
+    options: [
+      ['--follow', 'go on until a signal ends it'],
+      ['--duration TIME', 'go on for this time: 500ms, 10s, 5m'],
+      ['--source NAME', 'auto, registers or kernel (default: auto)'],
+      ['--events IDS', 'only events with these ids: 0x20, 32..40, 1,2,3'],
+      ['--match TEXT', 'only messages that contain this text'],
+      ['--real-time', 'hours:minutes:seconds:nanoseconds of the clock of the device, instead of ticks'],
+      ['--size BYTES', 'registers: memory of the ring (default: 256K)'],
+      ['--from FILE', 'decode a ring that was saved, without a device; needs --strings'],
+      ['--strings FILE', 'strings that were saved of the same firmware'],
+    ],
+    examples: [
+      'mlx5ctl fwtrace mlx5_core.ctl.0 --follow',
+      'mlx5ctl fwtrace 0000:03:00.0 --source kernel --duration 10s --real-time',
+      'mlx5ctl fwtrace mlx5_core.ctl.0 --duration 30s --format trace -o trace.json',
+      'mlx5ctl fwtrace mlx5_core.ctl.0 --follow --format ndjson | jq -r .data.text',
+      'mlx5ctl fwtrace strings fwctl0 -o strings.json',
+      'mlx5ctl fwtrace mlx5_core.ctl.0 --duration 1m --raw -o ring.bin',
+      'mlx5ctl fwtrace --from ring.bin --strings strings.json --events 0x20..0x23',
+    ],
+    abilities: ['device', 'raw'],
+    formats: ['trace'],
+    takes: [0, 2],
+    load: () => import('./fwtrace'),
+  },
+  {
     name: 'config',
     arguments:
       'query DEVICE... [PARAM...] | set DEVICE NAME=VALUE... | reset DEVICE [PARAM...] | validate FILE [DEVICE...] | apply FILE [DEVICE...] | backup DEVICE | restore DEVICE FILE | show PARAM',

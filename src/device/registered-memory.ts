@@ -61,7 +61,11 @@ export function memoryProvider({ transport }: Device): MemoryProvider {
 const MTT = 1
 const ANY_QP = 0xffffff
 
-async function cleaningUp<T>(undo: (() => Promise<unknown>)[], work: () => Promise<T>): Promise<T> {
+/**
+ * Runs the steps that work has put into `undo` when it is done, whatever happened; one that fails does not stop the next ones, and
+ * is thrown when the work itself did not throw.
+ */
+export async function cleaningUp<T>(undo: (() => Promise<unknown>)[], work: () => Promise<T>): Promise<T> {
   let result: T
   try {
     result = await work()

@@ -17,13 +17,13 @@ interface Rule extends Fault {
 }
 
 const GRAMMAR =
-  'a comma-separated list of errno=NAME@N, status=CODE@N, delay=TIME@N (ms or s), unplug@N, short@N, stuck=ADDRESS, unplug=ADDRESS (at this word of CR space), eperm, stuck, held, livefish, frozen (its clock stands still); without @N it is every command'
+  'a comma-separated list of errno=NAME@N, status=CODE@N, delay=TIME@N (ms or s), unplug@N, short@N, stuck=ADDRESS, unplug=ADDRESS (at this word of CR space), eperm, stuck, held, livefish, frozen (its clock stands still), traced (mlx5_core has the firmware tracer), lossy (the firmware tracer loses events); without @N it is every command'
 
 /** Faults of one word of CR space. */
 const atAddress = /^(stuck|unplug)=(0x[0-9a-f]+|\d+)$/i
 
 /** Faults that are there from the start. */
-const standing = ['eperm', 'stuck', 'held', 'livefish', 'frozen']
+const standing = ['eperm', 'stuck', 'held', 'livefish', 'frozen', 'traced', 'lossy']
 
 /**
  * Faults on request: `errno=EIO@3,delay=200ms`. Commands are counted from 1, over all handles of a device.
@@ -41,6 +41,10 @@ export class Faults {
   readonly livefish: boolean
   /** The clock of the device stands still: nothing grows, nothing happens by itself. */
   readonly frozen: boolean
+  /** mlx5_core owns the firmware tracer. */
+  readonly traced: boolean
+  /** The firmware tracer loses events. */
+  readonly lossy: boolean
   /** Words of CR space at which it happens. */
   private readonly stuckAt: ReadonlySet<number>
   private readonly unplugAt: ReadonlySet<number>
@@ -54,6 +58,8 @@ export class Faults {
     this.held = parts.includes('held')
     this.livefish = parts.includes('livefish')
     this.frozen = parts.includes('frozen')
+    this.traced = parts.includes('traced')
+    this.lossy = parts.includes('lossy')
     this.stuckAt = addresses(parts, 'stuck')
     this.unplugAt = addresses(parts, 'unplug')
     this.rules = parts.filter((part) => !standing.includes(part) && !atAddress.test(part)).map(parseRule)

@@ -13,6 +13,7 @@ import { loadProfile } from './profile'
 import { exitCode, insideVariable, type InsideOptions } from './run'
 import { keepState } from './state'
 import { buildTree, passedThrough, pciAddress } from './sysfs'
+import { tracefsMounts } from './tracefs'
 
 /** The private /dev keeps these of the real one. */
 const realNodes = ['null', 'zero', 'full', 'random', 'urandom', 'tty', 'fuse', 'console', 'ptmx', 'kmsg']
@@ -63,7 +64,8 @@ export function serveDevices({ options, fd }: ServedWork): void {
   const machines = makeMachines(options, log)
   buildTree(tree, machines, options.uapi)
   const onEnd = (): void => {
-    for (const { firmware, pci } of machines) log('final', { pci, ...firmware.objects.counts() })
+    for (const { firmware, pci } of machines)
+      log('final', { pci, ...firmware.objects.counts(), tracers: firmware.tracer.owned })
   }
   const mayBlock = options.fault?.includes('delay') !== true
   parentPort?.postMessage('ready')
@@ -90,7 +92,7 @@ function makeMachines(options: InsideOptions, log: Log): Machine[] {
   const codec = new Codec(catalogue)
   return options.profiles.map((name, index) => {
     const faults = new Faults(options.fault)
-    const firmware = new Firmware(loadProfile(name), catalogue, codec, { frozen: faults.frozen })
+    const firmware = new Firmware(loadProfile(name), catalogue, codec, faults)
     if (options.stateFile !== undefined)
       keepState(firmware, index === 0 ? options.stateFile : `${options.stateFile}.${index}`)
     const pci = pciAddress(index)
@@ -146,6 +148,7 @@ async function mountNamespace({ folder, launcher, profiles }: InsideOptions): Pr
     ...passedThrough().map(
       (name) => `if [ -d '/sys/${name}' ]; then mount --rbind '/sys/${name}' '${folder}/fuse/sys/${name}'; fi`,
     ),
+    ...tracefsMounts(folder),
     `mount --rbind '${folder}/fuse/sys' /sys`,
     `mount --rbind '${dev}' /dev`,
     `printf '#!/bin/sh\\nexec "%s" "%s" "$@"\\n' '${process.execPath}' '${launcher}' >'${folder}/bin/mlx5ctl'`,

@@ -102,6 +102,20 @@ export interface TrafficProfile {
   readonly wander: Readonly<Record<'chip' | 'module', readonly [steps: number, seconds: number]>>
 }
 
+/** The firmware tracer: what MTRC_CAP says, and the strings that messages are made of. */
+export interface TracerProfile {
+  readonly version: number
+  readonly firstString: number
+  readonly stringCount: number
+  /** log2 of pages of 4 KiB. */
+  readonly logMaxBuffer: number
+  /** Messages when a trace begins, and messages a second from then on. */
+  readonly atStart: number
+  readonly rate: number
+  /** Address of the first string, and the strings. */
+  readonly sections: readonly { readonly base: string; readonly strings: readonly string[] }[]
+}
+
 /** A device as data: fixtures/devices/NAME.json. With "extends": NAME, what differs from another one. */
 export interface Profile {
   readonly name: string
@@ -142,6 +156,8 @@ export interface Profile {
     /** Blocks that firmware itself adds to a dump, each in the chain that begins at 0x18. */
     readonly chain?: readonly (readonly [address: number, dwords: number])[]
   }
+  /** Absent where the device has no tracer. */
+  readonly tracer?: TracerProfile
   /** What RESOURCE_DUMP dumps, in the order of its menu. */
   readonly resourceDump?: readonly DumpedResource[]
   /**

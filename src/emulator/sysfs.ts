@@ -6,6 +6,7 @@ import type { Opened, Tree } from './fuse/tree'
 import type { Machine, OpenDriver } from './machine'
 import { ConfigSpace } from './pci/config-space'
 import { vpdImage } from './pci/vpd'
+import { addTracefs } from './tracefs'
 
 /** PCI address of the n-th emulated function: 0000:03:00.0, 0000:04:00.0, ... */
 export function pciAddress(index: number): string {
@@ -29,6 +30,7 @@ export function buildTree(tree: Tree, machines: readonly Machine[], uapi: Uapi):
   tree.file('sys/module/mlx5_core/version', '6.15\n')
   tree.directory('dev/fwctl')
   for (const machine of machines) addFunction(tree, machine, uapi)
+  addTracefs(tree, machines)
 }
 
 /** Classes of the real machine, by their links; those into PCI devices are left out. */

@@ -48,4 +48,9 @@ export function traceLine(event: TraceEvent): string {
   return `,\n${JSON.stringify(event)}`
 }
 
+/** The name of a thread that was not known when the file began. */
+export function threadLine(pid: number, tid: number, name: string): string {
+  return `,\n${JSON.stringify({ name: 'thread_name', ph: 'M', ts: 0, pid, tid, args: { name } })}`
+}
+
 export const TRACE_END = '\n]}\n'

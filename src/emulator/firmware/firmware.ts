@@ -11,6 +11,7 @@ import { objectCommands } from './object-commands'
 import { NvConfiguration } from './nv-config'
 import { Refusal, Status, syndrome } from './refusal'
 import { ResourceDump } from './resource-dump'
+import { Tracer } from './tracer'
 import { CORE_DUMP, MFRL, RegisterFile, RESOURCE_DUMP } from './registers'
 import { Traffic } from './traffic'
 import { encodeValues, numberOf } from './values'
@@ -44,13 +45,14 @@ export class Firmware {
   readonly registers: RegisterFile
   readonly crSpace: CrSpace
   readonly configuration: NvConfiguration
+  readonly tracer: Tracer
   private readonly resourceDump: ResourceDump
 
   constructor(
     readonly profile: Profile,
     readonly catalogue: Catalogue,
     readonly codec: Codec,
-    options: { readonly frozen?: boolean } = {},
+    options: { readonly frozen?: boolean; readonly traced?: boolean; readonly lossy?: boolean } = {},
   ) {
     const { GENERAL: general = {} } = profile.capabilities
     const now = options.frozen === true ? { now: () => 0n } : {}
@@ -60,6 +62,7 @@ export class Firmware {
     this.crSpace = new CrSpace(profile, catalogue)
     this.configuration = new NvConfiguration(profile, catalogue, codec)
     this.resourceDump = new ResourceDump(this)
+    this.tracer = new Tracer(this, options)
   }
 
   /** CREATE_UCTX; 0 when there is none left. */
@@ -69,6 +72,7 @@ export class Firmware {
 
   /** DESTROY_UCTX: all that the context made goes with it. Returns how much that was. */
   destroyContext(uid: number): LeakCounts {
+    this.tracer.contextGone(uid)
     return this.objects.destroyContext(uid)
   }
 
@@ -87,9 +91,10 @@ export class Firmware {
     return this.profile.identity.hardwareId
   }
 
-  /** An access register, through whatever door. @throws Refusal */
-  accessRegister(id: number, method: 'read' | 'write', image: Uint8Array, room: number): Uint8Array {
+  /** An access register, through whatever door. @param uid whose; 0 where there is no context @throws Refusal */
+  accessRegister(id: number, method: 'read' | 'write', image: Uint8Array, room: number, uid = 0): Uint8Array {
     if (this.registers.isGiven(id)) return this.registers.access(id, method, image, room)
+    if (this.tracer.has(id)) return this.tracer.access(id, method, image, room, uid)
     if (id === CORE_DUMP) return coreDump(this, image, room)
     if (id === RESOURCE_DUMP && this.profile.resourceDump !== undefined) return this.resourceDump.answer(image, room)
     if (this.configuration.has(id)) return this.configuration.access(id, method, image, room)
@@ -186,10 +191,11 @@ function queryGeneralObject(firmware: Firmware, { opMod, values, outboxLength }:
 }
 
 /** op_mod 0 writes, 1 reads; the register's image begins at byte 16 in both directions. */
-function accessRegister(firmware: Firmware, { opMod, inbox, values, outboxLength }: Request): Answer {
+function accessRegister(firmware: Firmware, { opMod, uid, inbox, values, outboxLength }: Request): Answer {
   if (opMod > 1) throw new Refusal(Status.BAD_PARAM, 'op_mod')
   const id = numberOf(values, 'register_id')
-  return firmware.accessRegister(id, opMod === 1 ? 'read' : 'write', inbox.subarray(HEADER), outboxLength - HEADER)
+  const method = opMod === 1 ? 'read' : 'write'
+  return firmware.accessRegister(id, method, inbox.subarray(HEADER), outboxLength - HEADER, uid)
 }
 
 function refused(status: number, code: number, length: number): Uint8Array {

@@ -1,7 +1,7 @@
 import { read, readSync, writeSync } from 'node:fs'
 import { constants } from 'node:os'
 import { Errno } from '../caller'
-import { modeOf, type Node, type Opened, type Tree } from './tree'
+import { modeOf, type Maker, type Node, type Opened, type Tree } from './tree'
 
 /** Operations of the FUSE protocol (include/uapi/linux/fuse.h, protocol 7.31). */
 const op = {
@@ -10,6 +10,8 @@ const op = {
   GETATTR: 3,
   SETATTR: 4,
   READLINK: 5,
+  MKDIR: 9,
+  RMDIR: 11,
   OPEN: 14,
   READ: 15,
   WRITE: 16,
@@ -135,9 +137,14 @@ export class FuseServer {
       case op.OPENDIR:
         return this.reply(request, Buffer.alloc(16))
       case op.READ:
-        return this.reply(request, readFile(present(node), request))
+        return this.reply(request, readFile(present(node), request, this.handleOf(body)))
       case op.WRITE:
-        return this.reply(request, writeFile(present(node), request))
+        return this.reply(request, writeFile(present(node), request, this.handleOf(body)))
+      case op.MKDIR:
+        return this.reply(request, this.makeDirectory(node, body.subarray(8)))
+      case op.RMDIR:
+        makerOf(node).remove(nameIn(body))
+        return this.reply(request)
       case op.READDIR:
         return this.reply(request, readDirectory(present(node), body))
       case op.IOCTL:
@@ -157,7 +164,7 @@ export class FuseServer {
   }
 
   private child(node: Node | undefined, body: Buffer): Node {
-    const name = body.subarray(0, body.indexOf(0)).toString('utf8')
+    const name = nameIn(body)
     if (name === endName) {
       this.releaseAll()
       this.options.onEnd()
@@ -165,6 +172,15 @@ export class FuseServer {
     const child = node?.kind === 'directory' ? node.children.get(name) : undefined
     if (child === undefined) throw new Errno('ENOENT')
     return child
+  }
+
+  private makeDirectory(node: Node | undefined, body: Buffer): Buffer {
+    makerOf(node).make(nameIn(body))
+    return entryReply(this.child(node, body))
+  }
+
+  private handleOf(body: Buffer): Opened | undefined {
+    return this.opened.get(body.readBigUInt64LE(0))
   }
 
   private open(node: Node, pid: number): Buffer {
@@ -288,18 +304,29 @@ function attrReply(node: Node): Buffer {
   return reply
 }
 
-function readFile(node: Node, { body, pid }: Request): Buffer {
+const nameIn = (body: Buffer): string => body.subarray(0, body.indexOf(0)).toString('utf8')
+
+function makerOf(node: Node | undefined): Maker {
+  if (node?.kind !== 'directory' || node.maker === undefined) throw new Errno('EPERM')
+  return node.maker
+}
+
+function readFile(node: Node, { body, pid }: Request, opened: Opened | undefined): Buffer {
   const offset = Number(body.readBigUInt64LE(8))
   const length = body.readUInt32LE(16)
+  if (opened?.read !== undefined) return Buffer.from(opened.read(offset, length))
   if (node.kind === 'window') return Buffer.from(node.window.read(offset, length, pid))
   if (node.kind !== 'file') throw new Errno('EINVAL')
   return node.contents.subarray(offset, offset + length)
 }
 
-function writeFile(node: Node, { body, pid }: Request): Buffer {
-  if (node.kind !== 'window' || node.window.write === undefined) throw new Errno('EINVAL')
+function writeFile(node: Node, { body, pid }: Request, opened: Opened | undefined): Buffer {
+  const offset = Number(body.readBigUInt64LE(8))
   const length = body.readUInt32LE(16)
-  node.window.write(Number(body.readBigUInt64LE(8)), Uint8Array.from(body.subarray(40, 40 + length)), pid)
+  const data = Uint8Array.from(body.subarray(40, 40 + length))
+  if (opened?.write !== undefined) opened.write(offset, data)
+  else if (node.kind === 'window' && node.window.write !== undefined) node.window.write(offset, data, pid)
+  else throw new Errno('EINVAL')
   const reply = Buffer.alloc(8)
   reply.writeUInt32LE(length)
   return reply

@@ -2,6 +2,9 @@
 
 export interface Opened {
   ioctl?(pid: number, request: number, argument: bigint, input: Uint8Array): Promise<Uint8Array | undefined>
+  /** What is read and written, where it is of this opening. @throws Errno */
+  read?(offset: number, length: number): Uint8Array
+  write?(offset: number, data: Uint8Array): void
   release?(): void
 }
 
@@ -17,8 +20,14 @@ export interface Window {
   write?(offset: number, data: Uint8Array, pid: number): void
 }
 
+/** A directory in which others can be made and removed; it does what it takes with the tree. @throws Errno */
+export interface Maker {
+  make(name: string): void
+  remove(name: string): void
+}
+
 export type Node =
-  | (Common & { readonly kind: 'directory'; readonly children: Map<string, Node> })
+  | (Common & { readonly kind: 'directory'; readonly children: Map<string, Node>; maker?: Maker })
   | (Common & { readonly kind: 'link'; readonly target: string })
   | (Common & { readonly kind: 'file'; readonly contents: Buffer })
   | (Common & { readonly kind: 'window'; readonly size: number; readonly window: Window })
@@ -64,6 +73,19 @@ export class Tree {
 
   device(path: string, mode: number, open: (pid: number) => Opened): void {
     this.put(path, this.add({ kind: 'device', mode, open }))
+  }
+
+  /** Takes away what is at a path, and below it. */
+  remove(path: string): void {
+    const cut = path.lastIndexOf('/')
+    const { children } = this.directory(path.slice(0, cut))
+    const forget = (node: Node): void => {
+      this.nodes.delete(node.id)
+      if (node.kind === 'directory') for (const child of node.children.values()) forget(child)
+    }
+    const node = children.get(path.slice(cut + 1))
+    if (node !== undefined) forget(node)
+    children.delete(path.slice(cut + 1))
   }
 
   private put(path: string, node: Node): void {
