@@ -104,6 +104,8 @@ export interface Profile {
     /** Blocks that firmware itself adds to a dump, each in the chain that begins at 0x18. */
     readonly chain?: readonly (readonly [address: number, dwords: number])[]
   }
+  /** Ticks that firmware needs for one round of diagnostic counters, however short a period is asked for. */
+  readonly diagnosticCounters?: { readonly fastestTicks: number }
   /** What RESOURCE_DUMP dumps, in the order of its menu. */
   readonly resourceDump?: readonly DumpedResource[]
   /**

@@ -6,6 +6,7 @@ import { queryCapabilities } from './capabilities'
 import { DeviceClock } from './clock'
 import { coreDump } from './core-dump'
 import { CrSpace } from './cr-space'
+import { diagnosticCommands, DiagnosticCounters, type Loss } from './diagnostic-counters'
 import { ObjectTable, type HostMemory, type LeakCounts } from './objects'
 import { objectCommands } from './object-commands'
 import { NvConfiguration } from './nv-config'
@@ -42,21 +43,29 @@ export class Firmware {
   readonly registers: RegisterFile
   readonly crSpace: CrSpace
   readonly configuration: NvConfiguration
+  readonly diagnostics: DiagnosticCounters
   private readonly resourceDump: ResourceDump
 
   constructor(
     readonly profile: Profile,
     readonly catalogue: Catalogue,
     readonly codec: Codec,
-    options: { readonly frozen?: boolean } = {},
+    options: {
+      readonly frozen?: boolean
+      /** Nanoseconds of a monotonic clock, for tests. */
+      readonly now?: () => bigint
+      readonly losses?: readonly Loss[]
+    } = {},
   ) {
     const { GENERAL: general = {} } = profile.capabilities
-    const now = options.frozen === true ? { now: () => 0n } : {}
+    const now = options.frozen === true ? { now: () => 0n } : options.now === undefined ? {} : { now: options.now }
     this.clock = new DeviceClock(Number(general.device_frequency_khz ?? 1_000_000), now)
     this.registers = new RegisterFile(profile, catalogue, codec)
     this.crSpace = new CrSpace(profile, catalogue)
     this.configuration = new NvConfiguration(profile, catalogue, codec)
     this.resourceDump = new ResourceDump(this)
+    const fastest = profile.diagnosticCounters?.fastestTicks ?? 1
+    this.diagnostics = new DiagnosticCounters(this.clock, fastest, options.losses ?? [])
   }
 
   /** CREATE_UCTX; 0 when there is none left. */
@@ -139,6 +148,7 @@ export class Firmware {
 
 const handlers: Readonly<Record<string, Handler | undefined>> = {
   ...objectCommands,
+  ...diagnosticCommands,
   QUERY_HCA_CAP: queryCapabilities,
   NOP: () => ({}),
   QUERY_GENERAL_OBJECT: queryGeneralObject,
