@@ -48,6 +48,8 @@ export interface ExecuteOptions {
   readonly cleanup?: boolean
   /** What a refusal by firmware says beside the command. */
   readonly about?: RefusalContext
+  /** Leaves the outbox as it is, and `values` empty: for long answers that are read another way. */
+  readonly undecoded?: boolean
 }
 
 const HEADER = 16
@@ -97,7 +99,9 @@ export class Device {
     )
     const status = outbox[0] ?? 0
     if (status !== 0) throw new FirmwareError(command, opMod, outbox, this.catalogue.status(status), options.about)
-    const values = command.outbox === undefined ? {} : this.codec.decode(command.outbox, outbox, { partial: true })
+    const { outbox: layout } = command
+    const values =
+      layout === undefined || options.undecoded === true ? {} : this.codec.decode(layout, outbox, { partial: true })
     return { command, inbox, outbox, values }
   }
 

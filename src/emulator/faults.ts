@@ -17,10 +17,13 @@ interface Rule extends Fault {
 }
 
 const GRAMMAR =
-  'a comma-separated list of errno=NAME@N, status=CODE@N, delay=TIME@N (ms or s), unplug@N, short@N, stuck=ADDRESS, unplug=ADDRESS (at this word of CR space), eperm, stuck, held, livefish, frozen (its clock stands still), traced (mlx5_core has the firmware tracer), lossy (the firmware tracer loses events); without @N it is every command'
+  'a comma-separated list of errno=NAME@N, status=CODE@N, delay=TIME@N (ms or s), unplug@N, short@N, lose=COUNT@SAMPLE (diagnostic counters: rounds that the device does not take, from this one on), stuck=ADDRESS, unplug=ADDRESS (at this word of CR space), eperm, stuck, held, livefish, frozen (its clock stands still), traced (mlx5_core has the firmware tracer), lossy (the firmware tracer loses events); without @N it is every command'
 
 /** Faults of one word of CR space. */
 const atAddress = /^(stuck|unplug)=(0x[0-9a-f]+|\d+)$/i
+
+/** Rounds of diagnostic counters that are lost. */
+const lost = /^lose=(\d+)@(\d+)$/
 
 /** Faults that are there from the start. */
 const standing = ['eperm', 'stuck', 'held', 'livefish', 'frozen', 'traced', 'lossy']
@@ -45,6 +48,8 @@ export class Faults {
   readonly traced: boolean
   /** The firmware tracer loses events. */
   readonly lossy: boolean
+  /** Rounds of diagnostic counters that the device does not take. */
+  readonly losses: readonly { readonly at: number; readonly count: number }[]
   /** Words of CR space at which it happens. */
   private readonly stuckAt: ReadonlySet<number>
   private readonly unplugAt: ReadonlySet<number>
@@ -60,9 +65,11 @@ export class Faults {
     this.frozen = parts.includes('frozen')
     this.traced = parts.includes('traced')
     this.lossy = parts.includes('lossy')
+    this.losses = parts.flatMap((part) => lossOf(part))
     this.stuckAt = addresses(parts, 'stuck')
     this.unplugAt = addresses(parts, 'unplug')
-    this.rules = parts.filter((part) => !standing.includes(part) && !atAddress.test(part)).map(parseRule)
+    const own = [atAddress, lost]
+    this.rules = parts.filter((part) => !standing.includes(part) && !own.some((form) => form.test(part))).map(parseRule)
   }
 
   /** A word of CR space is read. Whether the gateway answers. */
@@ -84,6 +91,12 @@ export class Faults {
 function addresses(parts: readonly string[], kind: string): ReadonlySet<number> {
   const found = parts.map((part) => atAddress.exec(part)).filter((match) => match?.[1] === kind)
   return new Set(found.map((match) => Number(match?.[2])))
+}
+
+function lossOf(text: string): { at: number; count: number }[] {
+  const [, count = '0', at = '0'] = lost.exec(text) ?? []
+  if (lost.test(text) && !(Number(count) > 0 && Number(at) > 0)) throw wrong(text)
+  return Number(at) > 0 ? [{ at: Number(at), count: Number(count) }] : []
 }
 
 function parseRule(text: string): Rule {

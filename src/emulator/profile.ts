@@ -158,6 +158,8 @@ export interface Profile {
   }
   /** Absent where the device has no tracer. */
   readonly tracer?: TracerProfile
+  /** Ticks that firmware needs for one round of diagnostic counters, however short a period is asked for. */
+  readonly diagnosticCounters?: { readonly fastestTicks: number }
   /** What RESOURCE_DUMP dumps, in the order of its menu. */
   readonly resourceDump?: readonly DumpedResource[]
   /**

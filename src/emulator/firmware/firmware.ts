@@ -6,6 +6,7 @@ import { queryCapabilities } from './capabilities'
 import { DeviceClock } from './clock'
 import { coreDump } from './core-dump'
 import { CrSpace } from './cr-space'
+import { diagnosticCommands, DiagnosticCounters, type Loss } from './diagnostic-counters'
 import { ObjectTable, type HostMemory, type LeakCounts } from './objects'
 import { objectCommands } from './object-commands'
 import { NvConfiguration } from './nv-config'
@@ -46,16 +47,24 @@ export class Firmware {
   readonly crSpace: CrSpace
   readonly configuration: NvConfiguration
   readonly tracer: Tracer
+  readonly diagnostics: DiagnosticCounters
   private readonly resourceDump: ResourceDump
 
   constructor(
     readonly profile: Profile,
     readonly catalogue: Catalogue,
     readonly codec: Codec,
-    options: { readonly frozen?: boolean; readonly traced?: boolean; readonly lossy?: boolean } = {},
+    options: {
+      readonly frozen?: boolean
+      readonly traced?: boolean
+      readonly lossy?: boolean
+      /** Nanoseconds of a monotonic clock, for tests. */
+      readonly now?: () => bigint
+      readonly losses?: readonly Loss[]
+    } = {},
   ) {
     const { GENERAL: general = {} } = profile.capabilities
-    const now = options.frozen === true ? { now: () => 0n } : {}
+    const now = options.frozen === true ? { now: () => 0n } : options.now === undefined ? {} : { now: options.now }
     this.clock = new DeviceClock(Number(general.device_frequency_khz ?? 1_000_000), now)
     this.traffic = new Traffic(profile, codec, this.clock)
     this.registers = new RegisterFile(profile, catalogue, codec, this.traffic)
@@ -63,6 +72,8 @@ export class Firmware {
     this.configuration = new NvConfiguration(profile, catalogue, codec)
     this.resourceDump = new ResourceDump(this)
     this.tracer = new Tracer(this, options)
+    const fastest = profile.diagnosticCounters?.fastestTicks ?? 1
+    this.diagnostics = new DiagnosticCounters(this.clock, fastest, options.losses ?? [])
   }
 
   /** CREATE_UCTX; 0 when there is none left. */
@@ -147,6 +158,7 @@ export class Firmware {
 
 const handlers: Readonly<Record<string, Handler | undefined>> = {
   ...objectCommands,
+  ...diagnosticCommands,
   QUERY_HCA_CAP: queryCapabilities,
   NOP: () => ({}),
   QUERY_GENERAL_OBJECT: queryGeneralObject,

@@ -15,7 +15,7 @@ const kindOfKey: Readonly<Record<string, EntryKind>> = {
 
 /**
  * Adds the hand-written supplement: lines of JSON, each with its source. A line overrides the members it has of the entry
- * with the same name; the others stay.
+ * with the same name; the others stay. "named" of a layout gives names to reserved fields, and leaves the rest of it alone.
  * @throws MalformedData with the line
  */
 export function applySupplement(entries: Entries, text: string, file: string): Entries {
@@ -60,12 +60,24 @@ function mergeKind<K extends EntryKind>(kind: K, base: Entries, added: readonly 
   for (const addition of added) {
     if (addition.kind !== kind) continue
     const before = byName.get(addition.name) ?? (kind === 'commands' ? { scope: null } : {})
-    byName.set(addition.name, { ...before, ...addition.raw })
+    byName.set(addition.name, withNames({ ...before, ...addition.raw }, addition.where))
   }
   const target = into[kind] as Entries[K][number][]
   for (const [name, raw] of byName) target.push(readLine[kind](JSON.stringify(raw), `supplement, ${name}`))
   if (kind === 'layouts' || kind === 'enumerations') return
   target.sort((a, b) => (keysOf(kind, a).number ?? 0) - (keysOf(kind, b).number ?? 0) || (a.name < b.name ? -1 : 1))
+}
+
+/** @throws MalformedData when one of the fields that "named" lists is not there, or not reserved */
+function withNames({ named, ...raw }: Record<string, unknown>, where: string): Record<string, unknown> {
+  if (named === undefined) return raw
+  const fields = (raw.fields as (readonly [name: string, offset: number, width: number])[]).slice()
+  for (const [name, offset, width] of named as [name: string, offset: number, width: number][]) {
+    const index = fields.findIndex((field) => field[1] === offset && field[2] === width && /^reserved/.test(field[0]))
+    if (index < 0) throw new MalformedData(where, `${name}: no reserved field of ${width} bits at bit ${offset}`)
+    fields[index] = [name, offset, width]
+  }
+  return { ...raw, fields }
 }
 
 /** The line of an entry as an object, so that single members can be overridden. */
