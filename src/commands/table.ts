@@ -92,13 +92,14 @@ export const commandTable: readonly CommandEntry[] = [
   },
   {
     name: 'obj',
-    arguments: 'list | DEVICE TYPE [ID] [FIELD=VALUE...]',
+    arguments: 'list | summary DEVICE | DEVICE TYPE [ID] [FIELD=VALUE...]',
     summary: 'query any object: QP, CQ, EQ, TIR, ..., general objects',
     description:
-      'list: every object type. Else one object, or with --id many, as NDJSON on request. FIELD=VALUE set op_mod and what else the query takes (other_vport, table_type, ...). An id that is not there is refused by firmware: alone that is exit 6, in a range it is counted.',
+      'list: every object type. summary: which objects of every type are there, among the ids 0..31 or those of --id. Else one object, or with --id many, as NDJSON on request. FIELD=VALUE set op_mod and what else the query takes (other_vport, table_type, ...). An id that is not there is refused by firmware: alone that is exit 6, in a range it is counted.',
     options: [['--id IDS', 'ids and ranges of them: 5, 0..63, 1,2,0x10..0x1f']],
     examples: [
       'mlx5ctl obj list',
+      'mlx5ctl obj summary fwctl0 --id 0..127',
       'mlx5ctl obj fwctl0 qp 0x52',
       'mlx5ctl obj fwctl0 eq --id 0..63 --format ndjson',
       'mlx5ctl obj mlx5_0 vport_counter 1 other_vport=1 -j',
