@@ -125,7 +125,7 @@ export async function execute(
 }
 
 /** What a command line, or a command that calls another one, lends to a command. */
-type Surroundings = Omit<Context, 'options' | 'own' | 'table' | 'writeRecord' | 'call'>
+type Surroundings = Omit<Context, 'options' | 'own' | 'version' | 'table' | 'writeRecord' | 'call'>
 
 /** Runs a command and writes what it gives back. */
 async function perform(called: Called, understand: Understand, around: Surroundings): Promise<Result> {
@@ -139,6 +139,7 @@ async function perform(called: Called, understand: Understand, around: Surroundi
     width,
     launcher,
     opened,
+    version,
     table: commandTable,
     note: (message) => around.note(message),
     interactive: () => around.interactive(),

@@ -199,6 +199,37 @@ export const commandTable: readonly CommandEntry[] = [
     load: () => import('./config'),
   },
   {
+    name: 'collect',
+    arguments: 'DEVICE...',
+    summary: 'a support bundle: everything readable of devices and host, in one file',
+    description:
+      'Takes all that can be read of the devices and of the host into one gzipped tar (-o FILE), with a manifest that says what each file is and how taking it went. It only reads; where the door has registered memory, dumps register some of the host and give it back. --dry-run lists the items with the commands and fwctl scopes they send, and sends nothing. An item that fails stops none of the others: exit 8. No device can be found or may be opened: exit 3 or 4, and no bundle. What an interruption leaves is in FILE.partial/: the same command with --resume takes the rest. Devices are served several at a time, each by one command after the other.',
+    options: [
+      ['--only ITEMS', 'only these items, separated by commas: registers,counters-*'],
+      ['--skip ITEMS', 'without these items'],
+      ['--segments NAMES', 'segments of the resource dump that take no argument (default: a choice of short ones)'],
+      ['--interval TIME', 'between the two samples of counters (default: 10s)'],
+      ['--item-timeout TIME', 'for one item; takes effect between commands (default: 60s)'],
+      ['--parallel NUMBER', 'devices at a time (default: 4)'],
+      [
+        '--redact KINDS',
+        'serial, mac, guid, hostname or all: replace each by a token, as MAC-1; leave out dumps whose bytes cannot be redacted',
+      ],
+      ['--resume', 'go on with what an interrupted run took'],
+    ],
+    examples: [
+      'mlx5ctl collect 0000:03:00.0 -o bundle.tar.gz',
+      'mlx5ctl collect fwctl0 fwctl1 --dry-run',
+      "mlx5ctl collect $(mlx5ctl list -j | jq -r '.data.devices[].pci') -o all.tar.gz --redact all",
+      'mlx5ctl collect mlx5_0 -o bundle.tar.gz --skip coredump,regdump --interval 1m',
+      'mlx5ctl collect mlx5_0 -o bundle.tar.gz --resume',
+    ],
+    abilities: ['device', 'dry-run'],
+    ownOutput: true,
+    takes: [1, many],
+    load: () => import('./collect'),
+  },
+  {
     name: 'decode',
     arguments: 'LAYOUT|rscdump [FILE] | FILE',
     summary: 'decode bytes and resource dumps offline',

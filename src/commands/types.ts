@@ -44,6 +44,8 @@ export interface Context {
   readonly width: number
   /** Path of the launcher. */
   readonly launcher: string
+  /** Of this tool. */
+  readonly version: string
   /** Once it was asked for, signals end the command between two steps, and no longer at once. */
   readonly signal: AbortSignal
   /** Whether somebody watches: stderr is a terminal, and not --quiet. */
