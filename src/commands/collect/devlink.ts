@@ -5,8 +5,8 @@ import { DeliveryError } from '../../transport/contract'
 import { deviceAddress } from './sysfs'
 import type { Surroundings } from './surroundings'
 
-/** What devlink says to this is about the function, not a failure: an older kernel, a function that it does not manage. */
-const unknown = /No such device|not supported|does not exist|not found|Invalid argument/i
+/** What devlink says to this is about the function, not a failure: a kernel without it or an older one, a function that it does not manage. */
+const unknown = /No such device|not supported|does not exist|not found|Invalid argument|Failed to connect to devlink/i
 
 /** Runs devlink, which only reads here, and gives what it prints. @throws Unsupported, DeliveryError, MalformedData */
 export function devlinkOutput(words: readonly string[]): (around: Surroundings) => Promise<string> {

@@ -72,9 +72,9 @@ export async function kernelLog({ options, signal, addresses }: Surroundings): P
   try {
     const buffer = Buffer.alloc(RECORD)
     for (let count = 1; ; count++) {
-      const record = nextRecord(fd, buffer)
-      if (record === undefined) break
-      if (isOurs(record)) lines.push(logLine(record))
+      const piece = nextPiece(fd, buffer)
+      if (piece === undefined) break
+      for (const record of piece.split(/\n(?=\d+,\d+,)/)) if (isOurs(record)) lines.push(logLine(record))
       if (lines.length > 2 * MOST_LINES) lines.splice(0, lines.length - MOST_LINES)
       if (count % TURN !== 0) continue
       await new Promise((resolve) => setImmediate(resolve))
@@ -86,8 +86,8 @@ export async function kernelLog({ options, signal, addresses }: Surroundings): P
   return lines.slice(-MOST_LINES).join('')
 }
 
-/** Undefined at the end. What was overwritten before it could be read is passed over. */
-function nextRecord(fd: number, buffer: Buffer): string | undefined {
+/** A record; undefined at the end. What was overwritten before it could be read is passed over. */
+function nextPiece(fd: number, buffer: Buffer): string | undefined {
   for (;;) {
     try {
       const count = readSync(fd, buffer)
