@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { BundleItem, ItemStatus } from '../../bundle/manifest'
-import { Interrupted, UsageError } from '../../device/errors'
+import { Interrupted } from '../../device/errors'
 import { describeError, type ErrorDescription } from '../../render/envelope'
 import { Progress } from '../../render/progress'
 import type { Transport } from '../../transport/contract'
@@ -35,12 +35,13 @@ export async function openDevices(context: Context, plan: Plan): Promise<OpenedD
     try {
       opened.push({ planned, transport: await openDevice(context, planned.name), error: undefined })
     } catch (error) {
-      if (error instanceof UsageError) {
+      const described = describeError(error)
+      if (described.kind === 'usage') {
         await closeDevices(opened)
         throw error
       }
       first ??= error
-      opened.push({ planned, transport: undefined, error: describeError(error) })
+      opened.push({ planned, transport: undefined, error: described })
     }
   }
   if (opened.every(({ error }) => error !== undefined && ['not-found', 'permission'].includes(error.kind))) throw first
@@ -120,6 +121,8 @@ export class Collector {
     lost: ErrorDescription | undefined,
   ): Promise<ErrorDescription | undefined> {
     const folder = device?.planned.folder ?? null
+    // Signals get through between two items, whatever these do.
+    await new Promise((resolve) => setImmediate(resolve))
     this.checkStopped()
     try {
       if (this.staging.taken(folder, item.name) !== undefined) return undefined
@@ -141,7 +144,8 @@ export class Collector {
     const refusal =
       this.unredactable(item) ?? ('words' in item.source ? (lost ?? this.refusal(item, device, left)) : undefined)
     if (refusal !== undefined) {
-      this.record({ ...blank, ...judged({ exitCode: exitOf(refusal.kind), error: refusal, warnings: [] }, 0) })
+      const about = judged({ exitCode: exitOf(refusal.kind), error: refusal, warnings: [] }, 0)
+      this.record({ ...blank, ...about, ...(refusal === lost ? { status: 'failed' } : {}) })
       return refusal
     }
     const file = await ItemFile.create(this.staging, blank.file ?? item.file)
