@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # fetch-sources.sh [DIR]: the kernel headers that the catalogue is made from and compared with, and the tools that the emulated
-# device is tried with, out of Debian packages, into DIR (default .sources): one folder a package. The system's own apt state is not touched. What is there is kept.
+# device is tried with, and promtool, out of Debian packages, into DIR (default .sources): one folder a package. The system's own apt state is not touched. What is there is kept.
 set -uo pipefail
 dir=$(mkdir -p "${1:-.sources}" && cd "${1:-.sources}" && pwd)
 say() { printf 'fetch-sources: %s\n' "$*" >&2; }
@@ -51,6 +51,18 @@ tools() {
   mv "$state/root-tools" "$into" && say "mstflint of $suite"
 }
 
+# program SUITE PACKAGE NAME: one program of a package of a suite, which needs no other, as DIR/NAME/usr/bin/NAME.
+program() {
+  local suite=$1 package=$2 name=$3
+  [[ -d $dir/$name ]] && return 0
+  use "$suite" || return 1
+  rm -rf "$state/program" "$state/root-program"
+  mkdir -p "$state/program" "$state/root-program/usr/bin"
+  (cd "$state/program" && "${apt[@]}" download "$package") || { say "$package of $suite cannot be downloaded"; return 1; }
+  dpkg -x "$state/program"/*.deb "$state/program/root" && cp "$state/program/root/usr/bin/$name" "$state/root-program/usr/bin/" || return 1
+  mv "$state/root-program" "$dir/$name" && say "$name of $suite"
+}
+
 status=0
 fetch sid 7.2 '^linux-headers-7\.2\.[0-9]+.*-common$' || status=1
 fetch bookworm 6.1 '^linux-headers-6\.1\.[0-9]+-[0-9]+-common$' || status=1
@@ -58,4 +70,5 @@ fetch bookworm 6.12 '^linux-headers-6\.12\..*-common$' || fetch bookworm-backpor
   fetch trixie 6.12 '^linux-headers-6\.12\..*-common$' || status=1
 tools bookworm mstflint libc6 libstdc++6 libgcc-s1 zlib1g liblzma5 libexpat1 libssl3 libmuparser2v5 libgomp1 libsqlite3-0 libboost-filesystem1.74.0 || status=1
 tools sid mstflint libc6 libstdc++6 libgcc-s1 zlib1g libzstd1 libexpat1 libssl3t64 libmuparser2v5 libsqlite3-0 || status=1
+program bookworm prometheus promtool || status=1
 exit $status

@@ -20,6 +20,22 @@ export async function open(name: string, options: OpenOptions & DeviceOptions = 
 
 export { capabilityOpMod, queryCapabilities, type Capabilities } from './device/capabilities'
 export { coreDump, coreDumpSize, type CoreDumpOptions, type CoreDumpSummary } from './device/core-dump'
+export {
+  changesOf,
+  counterGroups,
+  CounterReader,
+  wantedGroups,
+  type CounterChange,
+  type CounterGroup,
+  type CounterReading,
+  type CounterScope,
+  type CountersRead,
+  type CounterValue,
+  type RefusedCounters,
+  type Unit,
+  type ValueType,
+  type WantedGroup,
+} from './device/counters'
 export { Device, type CommandEvent, type CommandResult, type DeviceOptions, type ExecuteOptions } from './device/device'
 export { FirmwareError, Interrupted, Unsupported, UsageError } from './device/errors'
 export { deviceInfo, type DeviceInfo } from './device/info'

@@ -176,6 +176,34 @@ export const commandTable: readonly CommandEntry[] = [
     load: () => import('./regdump'),
   },
   {
+    name: 'counters',
+    arguments: 'list | DEVICE... [GROUP[.VALUE]...]',
+    summary: 'counters, temperatures, link and module by name',
+    description:
+      'list: the groups there are, and the register or command behind each. Else every group that the device gives, or those that are named, or of a group single values (phy_statistical.raw_ber); nothing is cleared. A group that is refused hides none of the others; one that was asked for by name makes the exit code 8. --watch shows again and again what changed, by how much, and how much a second of the monotonic clock of the host; a counter that went back further than a wrap explains was cleared. --format prometheus is for the textfile collector of node_exporter: one exposition of all devices, in base units, with mlx5_scrape_success 0 for a device that cannot be read (exit code 8).',
+    options: [
+      ['--watch', 'again and again, until Ctrl-C or --count'],
+      ['--interval TIME', 'watch: time from one turn to the next (default: 1s)'],
+      ['--count N', 'watch: end after so many turns'],
+      ['--nonzero', 'text: leave out what is 0'],
+      ['--port PORTS', 'only these ports: 1, 1,2 (default: all of the function)'],
+      ['--vport VPORTS', 'of these vports instead of its own: 1, 0..7'],
+      ['--q-counter IDS', 'these sets of Q counters (default: their sum where the device makes it, else set 0)'],
+    ],
+    examples: [
+      'mlx5ctl counters list',
+      'mlx5ctl counters 0000:03:00.0 --nonzero',
+      'mlx5ctl counters fwctl0 phy link temperature -j',
+      'mlx5ctl counters mlx5_0 phy_statistical.raw_ber_lane0',
+      'mlx5ctl counters mlx5_0 ieee_802_3 discard --watch --interval 250ms',
+      'mlx5ctl counters mlx5_0 mlx5_1 --format prometheus --force -o /var/lib/node_exporter/textfile/mlx5.prom',
+    ],
+    abilities: ['device'],
+    formats: ['prometheus'],
+    takes: [1, many],
+    load: () => import('./counters'),
+  },
+  {
     name: 'config',
     arguments:
       'query DEVICE... [PARAM...] | set DEVICE NAME=VALUE... | reset DEVICE [PARAM...] | validate FILE [DEVICE...] | apply FILE [DEVICE...] | backup DEVICE | restore DEVICE FILE | show PARAM',

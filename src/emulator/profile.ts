@@ -65,6 +65,43 @@ export interface DumpedResource {
   readonly notice?: string
 }
 
+/** Something that grows: what it is when the device starts, and by how much in a second. */
+export interface Growing {
+  readonly start: number
+  readonly perSecond: number
+}
+
+/** Packets of one kind, and the mean size of one. */
+export interface Flow extends Growing {
+  readonly bytes: number
+}
+
+type Flows = Readonly<Record<'unicast' | 'multicast' | 'broadcast', Flow>>
+
+/** What runs through the device: counters of all registers and commands are made from it. */
+export interface TrafficProfile {
+  readonly received: Flows
+  readonly transmitted: Flows
+  /** Received pause frames; received frames without a buffer, and without a steering rule. */
+  readonly pauses: Growing
+  readonly discards: Growing
+  readonly steeringDiscards: Growing
+  readonly line: {
+    readonly clearedMillisecondsAgo: number
+    readonly bitsPerBlock: number
+    /** Blocks of the error correction, and what of them was corrected: blocks with one wrong symbol or two. */
+    readonly blocks: Growing
+    readonly correctedBlocks: Growing
+    readonly correctedSymbols: Growing
+  }
+  /** Stalls of the link to the host. */
+  readonly stalls: Growing
+  readonly remoteWrites: Growing
+  readonly remoteReads: Growing
+  /** Temperatures go up and down by so many steps of 0.125 degrees, in so many seconds. */
+  readonly wander: Readonly<Record<'chip' | 'module', readonly [steps: number, seconds: number]>>
+}
+
 /** A device as data: fixtures/devices/NAME.json. With "extends": NAME, what differs from another one. */
 export interface Profile {
   readonly name: string
@@ -96,6 +133,7 @@ export interface Profile {
   /** When given: every register of the catalogue but these is there, and reads as zero where `registers` has no values. */
   readonly registersExcept?: readonly string[]
   readonly module?: ModuleProfile
+  readonly traffic?: TrafficProfile
   /** Texts of MQIS by info_type: 1 the name, 2 the description, ... */
   readonly texts?: Readonly<Record<string, string>>
   /** What CR space has beside the dump table of its chip: [byte address, dwords]. */

@@ -12,6 +12,7 @@ import { NvConfiguration } from './nv-config'
 import { Refusal, Status, syndrome } from './refusal'
 import { ResourceDump } from './resource-dump'
 import { CORE_DUMP, MFRL, RegisterFile, RESOURCE_DUMP } from './registers'
+import { Traffic } from './traffic'
 import { encodeValues, numberOf } from './values'
 
 /** What a command's handler is given. */
@@ -39,6 +40,7 @@ const HEADER = 16
 export class Firmware {
   readonly objects = new ObjectTable()
   readonly clock: DeviceClock
+  readonly traffic: Traffic
   readonly registers: RegisterFile
   readonly crSpace: CrSpace
   readonly configuration: NvConfiguration
@@ -53,7 +55,8 @@ export class Firmware {
     const { GENERAL: general = {} } = profile.capabilities
     const now = options.frozen === true ? { now: () => 0n } : {}
     this.clock = new DeviceClock(Number(general.device_frequency_khz ?? 1_000_000), now)
-    this.registers = new RegisterFile(profile, catalogue, codec)
+    this.traffic = new Traffic(profile, codec, this.clock)
+    this.registers = new RegisterFile(profile, catalogue, codec, this.traffic)
     this.crSpace = new CrSpace(profile, catalogue)
     this.configuration = new NvConfiguration(profile, catalogue, codec)
     this.resourceDump = new ResourceDump(this)
@@ -157,6 +160,7 @@ function fixedAnswer(firmware: Firmware, { command, values, opMod }: Request): A
     throw new Refusal(Status.BAD_INDEX, 'vport_number')
   if (command.outbox === undefined) return {}
   const outbox = encodeValues(firmware.codec, command.outbox, firmware.profile.answers[command.name] ?? {})
+  firmware.traffic.command(command.name, command.outbox, outbox)
   return firmware.codec.decode(command.outbox, outbox)
 }
 

@@ -7,6 +7,7 @@ import type { Profile, RegisterProfile } from '../profile'
 import { answerText } from './device-texts'
 import { ModuleMemory } from './modules'
 import { Refusal, RegisterStatus, Status } from './refusal'
+import type { Traffic } from './traffic'
 import { applyValues } from './values'
 
 /**
@@ -41,6 +42,7 @@ export class RegisterFile {
     private readonly profile: Profile,
     private readonly catalogue: Catalogue,
     private readonly codec: Codec,
+    private readonly traffic: Traffic,
   ) {
     this.modules = new ModuleMemory(profile.module)
   }
@@ -162,6 +164,7 @@ export class RegisterFile {
   /** Registers that are windows onto something larger. */
   private answerSpecially({ id, name, layout = '' }: Register, asked: Uint8Array, answer: Uint8Array): void {
     if (this.images.has(`${name}/*`)) return
+    this.traffic.register(name, layout, answer)
     if (id === MCIA) this.modules.answer(this.codec, layout, answer)
     if (id !== MQIS) return
     this.codec.set(layout, answer, 'read_length', this.codec.get(layout, asked, 'read_length'))
