@@ -10,6 +10,8 @@ interface Needle {
   readonly token: string
   /** Text of few letters: it counts only where it is not part of a longer word. */
   readonly bounded: boolean
+  /** Made of another value: one that has the digits itself comes first. */
+  readonly derived: boolean
 }
 
 const PREFIX = 6
@@ -22,11 +24,13 @@ export class DigitFinder {
   private shortest = Number.POSITIVE_INFINITY
 
   /** The first token that some digits are given stays theirs. */
-  add(digits: string, token: string, bounded = false): void {
+  add(digits: string, token: string, { bounded = false, derived = false } = {}): void {
     const prefix = digits.slice(0, PREFIX)
     const there = this.byPrefix.get(prefix) ?? []
-    if (there.some((needle) => needle.digits === digits)) return
-    there.push({ digits, token, bounded })
+    const same = there.findIndex((needle) => needle.digits === digits)
+    if (same >= 0 && (derived || there[same]?.derived !== true)) return
+    if (same >= 0) there.splice(same, 1)
+    there.push({ digits, token, bounded, derived })
     there.sort((a, b) => b.digits.length - a.digits.length)
     this.byPrefix.set(prefix, there)
     this.shortest = Math.min(this.shortest, digits.length)

@@ -89,7 +89,7 @@ export class Redaction {
   }
 
   private learnValue({ kind, value }: Pick<Placed, 'kind' | 'value'>): void {
-    if (!this.kinds.has(kind)) return
+    if (!this.kinds.has(kind) || /^localhost(?:\.|$)/i.test(value)) return
     const key = keyOf(kind, value)
     if (this.tokens.has(key)) return
     const number = (this.counts.get(kind) ?? 0) + 1
@@ -101,8 +101,9 @@ export class Redaction {
     else this.learnWord(kind, value, token)
   }
 
-  private learnForms({ digits, numbers }: Forms, token: string): void {
+  private learnForms({ digits, derived, numbers }: Forms, token: string): void {
     for (const one of digits) this.digits.add(one, token)
+    for (const one of derived) this.digits.add(one, token, { derived: true })
     for (const number of numbers) if (!this.numbers.has(number)) this.numbers.set(number, token)
   }
 
@@ -115,7 +116,7 @@ export class Redaction {
     if (word.length < SHORTEST) return
     this.words.set(word.toLowerCase(), token)
     this.pattern = undefined
-    for (const digits of digitsOfText(word)) this.digits.add(digits, token, !isUnmistakable(word))
+    for (const digits of digitsOfText(word)) this.digits.add(digits, token, { bounded: !isUnmistakable(word) })
   }
 
   /** Hex digits of bytes stay hex digits: zeros. */

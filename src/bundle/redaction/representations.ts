@@ -2,6 +2,8 @@
 export interface Forms {
   /** Lower case, without separators. */
   readonly digits: readonly string[]
+  /** Of values that are made of this one, and may be secrets of their own. */
+  readonly derived: readonly string[]
   readonly numbers: readonly bigint[]
 }
 
@@ -14,7 +16,8 @@ export function formsOfMac(mac: string): Forms {
   const flipped = (Number.parseInt(mac.slice(0, 2), 16) ^ 2).toString(16).padStart(2, '0')
   const inGuid = [`${vendor}0300${own}`, `${vendor}fffe${own}`, `${flipped}${vendor.slice(2)}fffe${own}`]
   return {
-    digits: [mac, reversed(mac), ...inGuid, ...inGuid.map(reversed), ...written(mac, [2])],
+    digits: [mac, reversed(mac), ...written(mac, [2])],
+    derived: [...inGuid, ...inGuid.map(reversed)],
     numbers: telling([value(mac), value(reversed(mac)), value(mac.slice(4)), value(reversed(mac).slice(0, 8))]),
   }
 }
@@ -33,12 +36,10 @@ export function formsOfGuid(guid: string): Forms {
       swapped,
       `${reversed(low)}${reversed(high)}`,
       `${low}${high}`,
-      ...madeOf,
-      ...madeOf.map(reversed),
-      ...madeOf.flatMap((mac) => written(mac, [2])),
       ...written(guid, [2, 4]),
     ],
-    numbers: telling([value(guid), value(reversed(guid)), value(high), value(low), ...madeOf.map(value)]),
+    derived: madeOf.flatMap((mac) => [mac, reversed(mac), ...written(mac, [2])]),
+    numbers: telling([value(guid), value(reversed(guid)), value(high), value(low)]),
   }
 }
 

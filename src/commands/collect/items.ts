@@ -216,5 +216,5 @@ function counters(name: string, item: string): Item {
     access('PPCNT, MPCNT, MTMP, ...'),
     { command: 'QUERY_VPORT_COUNTER', opMod: 0, what: 'and vNIC, queue counters' },
   ]
-  return json(item, ['counters', name], sends, 24 * KIB)
+  return json(item, ['counters', name], sends, 116 * KIB)
 }
