@@ -1,6 +1,6 @@
 import { CommanderError } from 'commander'
 import { commandTable } from './commands/table'
-import type { Ability, CommandEntry, Context, GlobalOptions, Result } from './commands/types'
+import type { Ability, CallOutcome, Calling, CommandEntry, Context, GlobalOptions, Result } from './commands/types'
 import { Interrupted, UsageError } from './device/errors'
 import { askYesNo } from './render/ask'
 import { colours } from './render/colour'
@@ -49,6 +49,9 @@ export interface Called {
   readonly options: GlobalOptions
 }
 
+/** Understands a command line. @throws CommanderError, UsageError */
+export type Understand = (words: readonly string[]) => Called
+
 /** Something failed when part of the output was written already. */
 class Incomplete extends Error {
   readonly kind = 'partial'
@@ -66,16 +69,21 @@ class Incomplete extends Error {
 /**
  * Runs a command and writes its result; resolves with the exit code.
  * @param arm from then on signals end the command between two steps; until then they end it at once
+ * @param understand for the command lines that the command runs itself
  * @throws whatever keeps it from having one
  */
-export async function execute(called: Called, streams: Streams, signal: AbortSignal, arm: () => void): Promise<number> {
-  const { entry, args, own, options } = called
+export async function execute(
+  called: Called,
+  streams: Streams,
+  signal: AbortSignal,
+  arm: () => void,
+  understand: Understand,
+): Promise<number> {
+  const { entry, options } = called
   checkAbilities(entry, options)
   const note = (message: string): void => {
     if (!options.quiet) streams.stderr(`mlx5ctl: ${message}\n`)
   }
-  const module = await entry.load()
-  const { width, launcher } = streams
   const interactive = (): boolean => !options.quiet && streams.messagesOnTerminal()
   const ask = (question: string): Promise<boolean> => {
     if (!process.stdin.isTTY || !streams.messagesOnTerminal())
@@ -86,40 +94,102 @@ export async function execute(called: Called, streams: Streams, signal: AbortSig
     if (signal.aborted) throw new Interrupted(String(signal.reason))
   }
   const output =
-    options.output === undefined
+    options.output === undefined || entry.ownOutput === true
       ? new StreamOutput((text) => streams.stdout(text, stop))
       : await openOutput(options.output, options.force, stop)
-  const write = (part: string | Uint8Array): Promise<void> => output.write(part)
-  const writeRecord: Context['writeRecord'] = (device, data) => write(ndjson(called, { device, records: [data] }))
-  const base = { options, own, width, launcher, table: commandTable }
-  const context: Context = {
-    ...base,
-    note,
-    interactive,
-    ask,
-    write,
-    writeRecord,
-    get signal() {
-      arm()
-      return signal
-    },
-  }
+  const { width, launcher } = streams
   let result: Result
   try {
-    result = await module.run(context, args)
-    if (result.exitCode === undefined) await output.write(await format(called, result))
+    result = await perform(called, understand, {
+      width,
+      launcher,
+      note,
+      interactive,
+      ask,
+      write: (part) => output.write(part),
+      get signal() {
+        arm()
+        return signal
+      },
+    })
     if (result.failure === undefined) await output.commit()
     for (const warning of result.warnings ?? []) note(`warning: ${warning}`)
   } catch (error) {
     throw await abandoned(output, error)
   }
-  if (result.endedBy !== undefined) return stopSignals[result.endedBy] ?? 1
-  if (result.failure === undefined)
-    return result.exitCode ?? (result.partial === true ? EXIT_PARTIAL : result.drift === true ? EXIT_DRIFT : 0)
+  if (result.failure === undefined) return resultCode(result)
   const failure = await abandoned(output, result.failure)
   if (output.isFile) throw failure
   await tell(failure, called, streams)
   return exitCode(failure)
+}
+
+/** What a command line, or a command that calls another one, lends to a command. */
+type Surroundings = Omit<Context, 'options' | 'own' | 'version' | 'table' | 'writeRecord' | 'call'>
+
+/** Runs a command and writes what it gives back. */
+async function perform(called: Called, understand: Understand, around: Surroundings): Promise<Result> {
+  const { entry, args, own, options } = called
+  const module = await entry.load()
+  const { width, launcher, opened } = around
+  const write = (part: string | Uint8Array): Promise<void> => around.write(part)
+  const context: Context = {
+    options,
+    own,
+    width,
+    launcher,
+    opened,
+    version,
+    table: commandTable,
+    note: (message) => around.note(message),
+    interactive: () => around.interactive(),
+    ask: (question) => around.ask(question),
+    write,
+    writeRecord: (device, data) => write(ndjson(called, { device, records: [data] })),
+    call: (words, how) => callCommand(understand(words), understand, context, how),
+    get signal() {
+      return around.signal
+    },
+  }
+  const result = await module.run(context, args)
+  if (result.exitCode === undefined) await write(await format(called, result))
+  return result
+}
+
+/** A command line inside of another one: it asks nothing, and how it fails is for the caller to tell. */
+async function callCommand(
+  line: Called,
+  understand: Understand,
+  caller: Context,
+  { options, write, signal, opened }: Calling,
+): Promise<CallOutcome> {
+  const called: Called = { ...line, options: { ...line.options, ...options } }
+  const { verbose } = called.options
+  try {
+    const result = await perform(called, understand, {
+      width: 0,
+      launcher: caller.launcher,
+      opened,
+      signal,
+      write,
+      interactive: () => false,
+      ask: () => Promise.reject(new UsageError('this asks before it writes, and nobody can be asked here')),
+      note: (message) => {
+        if (verbose) caller.note(message)
+      },
+    })
+    const { failure, warnings = [] } = result
+    if (failure === undefined) return { exitCode: resultCode(result), error: null, warnings }
+    return { exitCode: exitCode(failure), error: describe(failure), warnings }
+  } catch (error) {
+    return { exitCode: exitCode(error), error: describe(error), warnings: [] }
+  }
+}
+
+/** The exit code of a result without a failure. */
+function resultCode({ endedBy, exitCode: own, partial, drift }: Result): number {
+  if (endedBy !== undefined) return stopSignals[endedBy] ?? 1
+  return own ?? (partial === true ? EXIT_PARTIAL : drift === true ? EXIT_DRIFT : 0)
 }
 
 /** What is said when something fails: with what became of the output, where some of it was written. */

@@ -48,21 +48,16 @@ export async function runProgram(words: readonly string[], streams: Streams): Pr
   const interruption = new AbortController()
   const stop = (signal: NodeJS.Signals): void => interruption.abort(signal)
   let called: Called | undefined
-  const ordered = deviceFirst(words)
   let said = ''
   const say = (text: string): void => void (said += text)
-  const program = createProgram(say, commandsFor(ordered), (entry, args, own, options) => {
-    called = { entry, args, own, options }
-  })
   let armed = false
   const arm = (): void => {
     if (!armed) for (const signal of Object.keys(stopSignals)) process.on(signal, stop)
     armed = true
   }
   try {
-    program.parse(ordered, { from: 'user' })
-    if (called === undefined) throw new UsageError('no command was given; mlx5ctl --help lists them')
-    return await execute(called, streams, interruption.signal, arm)
+    called = understand(deviceFirst(words), say)
+    return await execute(called, streams, interruption.signal, arm, understand)
   } catch (error) {
     if (error instanceof CommanderError && error.exitCode === 0) {
       await streams.stdout(said)
@@ -72,6 +67,17 @@ export async function runProgram(words: readonly string[], streams: Streams): Pr
   } finally {
     for (const signal of Object.keys(stopSignals)) process.removeListener(signal, stop)
   }
+}
+
+/** @param say takes what help prints @throws CommanderError, UsageError */
+function understand(words: readonly string[], say: (text: string) => void = () => undefined): Called {
+  let called: Called | undefined
+  const program = createProgram(say, commandsFor(words), (entry, args, own, options) => {
+    called = { entry, args, own, options }
+  })
+  program.parse(words, { from: 'user' })
+  if (called === undefined) throw new UsageError('no command was given; mlx5ctl --help lists them')
+  return called
 }
 
 /** The command that a line calls, where that is plain; else all, for help and for suggestions. */

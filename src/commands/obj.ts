@@ -14,18 +14,23 @@ import { columns, fieldRows } from '../render/columns'
 import { hexView } from '../render/hex'
 import { flatten, hexString, toJson } from '../render/values'
 import { splitAssignment } from './assignment'
-import { collect, refusalData, type Refused } from './collect'
+import { refuseBytes } from './refuse'
+import { collect, refusalData, type Refused } from './refusals'
 import { enumNamer } from './naming'
+import { summarizeObjects } from './obj-summary'
 import { openFacts, withDevice } from './session'
 import type { Context, Result } from './types'
 
 /** Ids of one run. */
 const MAX_IDS = 65_536
+const SUMMARY_IDS = '0..31'
 
 export async function run(context: Context, args: readonly string[]): Promise<Result> {
   const [first = '', second, ...rest] = args
   if (first === 'list' && second === undefined) return listTypes()
-  if (second === undefined) throw new UsageError('obj takes list, or DEVICE TYPE [ID] [FIELD=VALUE...]')
+  if (second === undefined)
+    throw new UsageError('obj takes list, or summary DEVICE, or DEVICE TYPE [ID] [FIELD=VALUE...]')
+  if (first === 'summary' && rest.length === 0) return summary(context, second)
   const { catalogue, codec } = openFacts()
   const type = objectType(catalogue, second)
   const { ids, single } = wantedIds(context, type, rest)
@@ -72,6 +77,13 @@ function listTypes(): Result {
   }
 }
 
+function summary(context: Context, name: string): Promise<Result> {
+  refuseBytes(context, 'obj summary')
+  const { id } = context.own
+  const ids = idList(typeof id === 'string' ? id : SUMMARY_IDS, { name: 'any type', idWidth: 32 })
+  return summarizeObjects(context, name, ids)
+}
+
 /** The id is a word of its own, or --id with ranges: 0..63, 1,2,0x10..0x1f. */
 function wantedIds(
   { own }: Context,
@@ -84,12 +96,17 @@ function wantedIds(
   const text = option ?? plain[0]
   if (text === undefined) return { ids: [undefined], single: true }
   if (type.idField === undefined) throw new UsageError(`there is only one ${type.name}: it takes no id`)
-  const ids = text.split(',').flatMap((part) => idRange(part, type))
-  if (ids.length > MAX_IDS) throw new UsageError(`up to ${MAX_IDS} ids in one run`)
+  const ids = idList(text, type)
   return { ids, single: ids.length === 1 }
 }
 
-function idRange(text: string, { idWidth, name }: ObjectType): number[] {
+function idList(text: string, type: Pick<ObjectType, 'idWidth' | 'name'>): number[] {
+  const ids = text.split(',').flatMap((part) => idRange(part, type))
+  if (ids.length > MAX_IDS) throw new UsageError(`up to ${MAX_IDS} ids in one run`)
+  return ids
+}
+
+function idRange(text: string, { idWidth, name }: Pick<ObjectType, 'idWidth' | 'name'>): number[] {
   const match = /^(0x[0-9a-fA-F]+|\d+)(?:\.\.(0x[0-9a-fA-F]+|\d+))?$/.exec(text)
   const first = Number(match?.[1] ?? Number.NaN)
   const last = match?.[2] === undefined ? first : Number(match[2])

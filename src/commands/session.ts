@@ -12,11 +12,11 @@ export function openFacts(): { catalogue: Catalogue; codec: Codec } {
   return { catalogue, codec: new Codec(catalogue) }
 }
 
-/** Opens the device that the options describe, hands it on, and closes it whatever happens. */
+/** Opens the device that the options describe, hands it on, and closes it whatever happens; one that is open stays so. */
 export async function withDevice<T>(context: Context, name: string, use: (device: Device) => Promise<T>): Promise<T> {
-  const { options } = context
+  const { options, opened } = context
   const { catalogue, codec } = openFacts()
-  const transport = await open(context, name)
+  const transport = opened ?? (await openDevice(context, name))
   const device = new Device(transport, catalogue, codec, {
     allowTaint: options.allowTaint,
     signal: context.signal,
@@ -26,11 +26,12 @@ export async function withDevice<T>(context: Context, name: string, use: (device
   try {
     return await use(device)
   } finally {
-    await device.close()
+    if (opened === undefined) await device.close()
   }
 }
 
-async function open({ options }: Context, name: string): Promise<Transport> {
+/** By the options; whoever opens it closes it. @throws OpenError */
+export async function openDevice({ options }: Pick<Context, 'options'>, name: string): Promise<Transport> {
   const isEmulated = name.startsWith('emu:')
   if (!isEmulated && (options.fault !== undefined || options.emuState !== undefined))
     throw new UsageError('--fault and --emu-state are for emulated devices (emu:..., emulate)')

@@ -92,13 +92,14 @@ export const commandTable: readonly CommandEntry[] = [
   },
   {
     name: 'obj',
-    arguments: 'list | DEVICE TYPE [ID] [FIELD=VALUE...]',
+    arguments: 'list | summary DEVICE | DEVICE TYPE [ID] [FIELD=VALUE...]',
     summary: 'query any object: QP, CQ, EQ, TIR, ..., general objects',
     description:
-      'list: every object type. Else one object, or with --id many, as NDJSON on request. FIELD=VALUE set op_mod and what else the query takes (other_vport, table_type, ...). An id that is not there is refused by firmware: alone that is exit 6, in a range it is counted.',
+      'list: every object type. summary: which objects of every type are there, among the ids 0..31 or those of --id. Else one object, or with --id many, as NDJSON on request. FIELD=VALUE set op_mod and what else the query takes (other_vport, table_type, ...). An id that is not there is refused by firmware: alone that is exit 6, in a range it is counted.',
     options: [['--id IDS', 'ids and ranges of them: 5, 0..63, 1,2,0x10..0x1f']],
     examples: [
       'mlx5ctl obj list',
+      'mlx5ctl obj summary fwctl0 --id 0..127',
       'mlx5ctl obj fwctl0 qp 0x52',
       'mlx5ctl obj fwctl0 eq --id 0..63 --format ndjson',
       'mlx5ctl obj mlx5_0 vport_counter 1 other_vport=1 -j',
@@ -294,6 +295,37 @@ export const commandTable: readonly CommandEntry[] = [
     abilities: ['device', 'dry-run'],
     takes: [1, many],
     load: () => import('./config'),
+  },
+  {
+    name: 'collect',
+    arguments: 'DEVICE...',
+    summary: 'a support bundle: everything readable of devices and host, in one file',
+    description:
+      'Takes all that can be read of the devices and of the host into one gzipped tar (-o FILE), with a manifest that says what each file is and how taking it went. It only reads; where the door has registered memory, dumps register some of the host and give it back. --dry-run lists the items with the commands and fwctl scopes they send, and sends nothing. An item that fails stops none of the others: exit 8. No device can be found or may be opened: exit 3 or 4, and no bundle. What an interruption leaves is in FILE.partial/: the same command with --resume takes the rest. Devices are served several at a time, each by one command after the other.',
+    options: [
+      ['--only ITEMS', 'only these items, separated by commas: registers,counters-*'],
+      ['--skip ITEMS', 'without these items'],
+      ['--segments NAMES', 'segments of the resource dump that take no argument (default: a choice of short ones)'],
+      ['--interval TIME', 'between the two samples of counters (default: 10s)'],
+      ['--item-timeout TIME', 'for one item; takes effect between commands (default: 60s)'],
+      ['--parallel NUMBER', 'devices at a time (default: 4)'],
+      [
+        '--redact KINDS',
+        'serial, mac, guid, hostname or all: replace each by a token, as MAC-1; leave out dumps whose bytes cannot be redacted',
+      ],
+      ['--resume', 'go on with what an interrupted run took'],
+    ],
+    examples: [
+      'mlx5ctl collect 0000:03:00.0 -o bundle.tar.gz',
+      'mlx5ctl collect fwctl0 fwctl1 --dry-run',
+      "mlx5ctl collect $(mlx5ctl list -j | jq -r '.data.devices[].pci') -o all.tar.gz --redact all",
+      'mlx5ctl collect mlx5_0 -o bundle.tar.gz --skip coredump,regdump --interval 1m',
+      'mlx5ctl collect mlx5_0 -o bundle.tar.gz --resume',
+    ],
+    abilities: ['device', 'dry-run'],
+    ownOutput: true,
+    takes: [1, many],
+    load: () => import('./collect'),
   },
   {
     name: 'decode',

@@ -1,4 +1,5 @@
-import type { DeviceIdentity } from '../transport/contract'
+import type { ErrorDescription } from '../render/envelope'
+import type { DeviceIdentity, Transport } from '../transport/contract'
 
 /** text, json and ndjson are of every command; the others of those that name them in the table. */
 export const formats = ['text', 'json', 'ndjson', 'csv', 'trace', 'prometheus'] as const
@@ -43,6 +44,8 @@ export interface Context {
   readonly width: number
   /** Path of the launcher. */
   readonly launcher: string
+  /** Of this tool. */
+  readonly version: string
   /** Once it was asked for, signals end the command between two steps, and no longer at once. */
   readonly signal: AbortSignal
   /** Whether somebody watches: stderr is a terminal, and not --quiet. */
@@ -58,8 +61,29 @@ export interface Context {
   write(part: string | Uint8Array): Promise<void>
   /** The same, one record of ndjson. */
   writeRecord(device: DeviceIdentity | undefined, data: unknown): Promise<void>
-  /** The table of all commands, for completions. */
+  /** The table of all commands. */
   readonly table: readonly CommandEntry[]
+  /** A device that is open already: what the command takes instead of opening the one that it names, and does not close. */
+  readonly opened?: Transport | undefined
+  /** Runs another command line in this process. Never rejects for what the command does. @throws CommanderError, UsageError */
+  call(words: readonly string[], how: Calling): Promise<CallOutcome>
+}
+
+/** What a command line is run with inside of another one. */
+export interface Calling {
+  /** Where what it prints on stdout goes. */
+  readonly write: (part: string | Uint8Array) => Promise<void>
+  /** Global options beside those of the words. */
+  readonly options: Partial<GlobalOptions>
+  readonly signal: AbortSignal
+  readonly opened?: Transport | undefined
+}
+
+/** How it ended, as a process would tell. */
+export interface CallOutcome {
+  readonly exitCode: number
+  readonly error: ErrorDescription | null
+  readonly warnings: readonly string[]
 }
 
 /** What a command gives back; the program renders it in the format that was asked for. */
@@ -100,6 +124,8 @@ export interface CommandEntry {
   readonly abilities: readonly Ability[]
   /** Formats beside text, json and ndjson. */
   readonly formats?: readonly Format[]
+  /** The file of -o is the command's own affair; what it gives back goes to stdout. */
+  readonly ownOutput?: boolean
   /** How many arguments it takes, at least and at most. */
   readonly takes: readonly [number, number]
   readonly load: () => Promise<CommandModule>

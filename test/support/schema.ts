@@ -21,7 +21,8 @@ export function parseEnvelope(text: string): Envelope {
   return envelope
 }
 
-function check(name: string, value: unknown): void {
+/** @throws Error that says what does not fit the schema of this name */
+export function check(name: string, value: unknown): void {
   const file = path.resolve(__dirname, '../../schema', `${name}.json`)
   const validate =
     ajv.getSchema(file) ?? ajv.addSchema(JSON.parse(readFileSync(file, 'utf8')) as object, file).getSchema(file)

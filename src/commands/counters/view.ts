@@ -1,7 +1,7 @@
 import type { CounterReading, CountersRead, CounterValue, Labels, RefusedCounters } from '../../device/counters'
 import { FirmwareError } from '../../device/errors'
 import { columns } from '../../render/columns'
-import { refusalData } from '../collect'
+import { refusalData } from '../refusals'
 
 /** "per_priority port=1 priority=3" */
 export function heading({ group, labels }: Pick<CounterReading, 'group' | 'labels'>): string {

@@ -13,7 +13,7 @@ import {
 } from '../../device/registers'
 import { NameError } from '../../prm/errors'
 import { splitAssignment } from '../assignment'
-import { collect, refusalData } from '../collect'
+import { collect, refusalData } from '../refusals'
 import { withDevice } from '../session'
 import type { Context, Result } from '../types'
 import { readingData, readingText, targetData } from './view'
