@@ -38,9 +38,9 @@ export async function compareBundles(files: readonly string[], options: CompareO
   const fleet = new Fleet(by, indexFields)
   const skipped: { file: string; reason: string }[] = []
   let bundles = 0
-  for await (const { file, read } of readAhead(files, options)) {
+  for await (const { file, read, error } of readAhead(files, options)) {
     options.stop?.()
-    if (read instanceof Error) skipped.push({ file, reason: reasonOf(file, read) })
+    if (read === undefined) skipped.push({ file, reason: reasonOf(file, error) })
     else {
       fleet.add(file, read.manifest, read.items)
       bundles++
@@ -58,32 +58,35 @@ export async function compareBundles(files: readonly string[], options: CompareO
 }
 
 type ReadBundle = Awaited<ReturnType<typeof readBundle>>
+type Attempt =
+  | { readonly file: string; readonly read: ReadBundle; readonly error: undefined }
+  | { readonly file: string; readonly read: undefined; readonly error: Error }
 
 /** In the order of the files, a few of them at once. */
 async function* readAhead(
   files: readonly string[],
   { limits = bundleLimits }: CompareOptions,
-): AsyncGenerator<{ file: string; read: ReadBundle | Error }> {
-  const start = async (file: string): Promise<{ file: string; read: ReadBundle | Error }> => {
-    try {
-      return { file, read: await readBundle(file, hasFacts, limits) }
-    } catch (error) {
-      if (!isAboutBundle(error)) throw error
-      return { file, read: error }
-    }
-  }
-  const running: Promise<{ file: string; read: ReadBundle | Error }>[] = []
+): AsyncGenerator<Attempt> {
+  const running: Promise<Attempt>[] = []
   let next = 0
   while (next < files.length || running.length > 0) {
     while (running.length < AT_ONCE && next < files.length) {
-      const file = files[next++] ?? ''
-      const reading = start(file)
+      const reading = attempt(files[next++] ?? '', limits)
       // It is waited for later; that it failed is told then.
       reading.catch(() => undefined)
       running.push(reading)
     }
     const first = running.shift()
     if (first !== undefined) yield await first
+  }
+}
+
+async function attempt(file: string, limits: BundleLimits): Promise<Attempt> {
+  try {
+    return { file, read: await readBundle(file, hasFacts, limits), error: undefined }
+  } catch (error) {
+    if (!isAboutBundle(error)) throw error
+    return { file, read: undefined, error }
   }
 }
 

@@ -7,6 +7,8 @@ import type { Scalar } from './values'
 /** With fewer devices nobody can say which is the odd one. */
 const FEWEST = 3
 const FEWEST_MEASURED = 5
+/** The share of devices, as a fraction, that makes a value the usual one. With less, a fleet is of two kinds. */
+const USUAL = [2, 3] as const
 /** Values of one field that are told one by one. */
 const MOST_TOLD = 20
 
@@ -185,7 +187,7 @@ class Verdicts {
   ): void {
     const [most] = [...held].sort((a, b) => b.holders.length - a.holders.length || compareHeld(a, b))
     if (most === undefined || all < FEWEST) return
-    if (most.holders.length * 2 > all) return this.odd(tally, most, held)
+    if (most.holders.length * USUAL[1] >= all * USUAL[0]) return this.odd(tally, most, held)
     if (isIndividual(held, all) || tally.kind === 'counter') {
       this.individual++
       return
@@ -204,7 +206,7 @@ class Verdicts {
     })
   }
 
-  /** Most devices have one value: the others are odd. */
+  /** Two thirds have one value: the others are odd. */
   private odd(
     { field, kind, unit, names }: Described & { readonly names: ReadonlyMap<Scalar, string> },
     usual: Held,
