@@ -346,6 +346,30 @@ export const commandTable: readonly CommandEntry[] = [
     load: () => import('./decode'),
   },
   {
+    name: 'bundle',
+    arguments: 'show FILE... | show FILE ITEM | verify FILE... | diff A B | compare FILE...',
+    summary: 'look into support bundles, check them, compare two or a fleet',
+    description:
+      'Reads the bundles that collect makes, without unpacking them. show: host, devices and how each item went; with ITEM (a path, or an unambiguous ending of one) its content, exact with --raw. verify: every file against size and SHA-256 in the manifest; exit 7 names each mismatch. diff: device by device which registers, capabilities, parameters, versions differ; exit 10 when some do. Counters, what is measured, and logs differ always: they are counted, and shown with --all. compare: which devices of a fleet have other values than those of their kind (PSID), field by field. Values that each device has for itself (serial numbers, addresses) are recognised and left out; what is measured, and counters by their rates, are judged by median and median absolute deviation. A bundle that cannot be read is named and skipped: exit 8.',
+    options: [
+      ['--device NAMES', 'diff: these devices, separated by commas; A=B where they have different names'],
+      ['--all', 'diff: counters, what is of the moment, and files too'],
+      ['--by GROUP', 'compare: devices of the same psid, model, or none: all with one another (default: psid)'],
+      ['--limit N', 'compare: fields shown of each kind (default: 50 as text, else all)'],
+    ],
+    examples: [
+      'mlx5ctl bundle show web01.tar.gz',
+      'mlx5ctl bundle show web01.tar.gz registers.json | jq .data.registers[].register.name',
+      'mlx5ctl bundle show web01.tar.gz 0000:03:00.0/coredump --raw -o core.bin',
+      'mlx5ctl bundle verify *.tar.gz',
+      'mlx5ctl bundle diff before.tar.gz after.tar.gz || test $? -eq 10',
+      'mlx5ctl bundle compare *.tar.gz -j | jq -r ".data.populations[].outliers[].field"',
+    ],
+    abilities: ['raw', 'hex'],
+    takes: [2, many],
+    load: () => import('./bundle'),
+  },
+  {
     name: 'catalogue',
     arguments: 'info | import FILE...',
     summary: 'what the tool knows, and from where',
