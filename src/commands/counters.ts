@@ -28,13 +28,13 @@ export async function run(context: Context, words: readonly string[]): Promise<R
   const { names, groups } = split(words)
   const wanted = wantedGroups(groups)
   const scope = scopeOf(context)
-  const watched = watchOptions(context)
+  const byName = groups.length > 0
+  const watched = watchOptions(context, byName)
   const [name = '', other] = names
   if (other !== undefined && (watched !== undefined || context.options.record !== undefined))
     throw new UsageError(`${watched === undefined ? '--record' : '--watch'} is for one device, not ${names.join(', ')}`)
   const twice = names.find((one, index) => names.indexOf(one) !== index)
   if (twice !== undefined) throw new UsageError(`the device ${twice} is given twice`)
-  const byName = groups.length > 0
   if (watched !== undefined) {
     refuseOptions(context, ['nonzero'], 'counters --watch')
     return withDevice(context, name, (device) => watch(context, device, wanted, scope, watched))
