@@ -72,6 +72,7 @@ temperature sensor=64
 test.each([
   ['a refused group that was asked for', ['recovery', 'phy'], 8, /recovery: PPCNT.*bad index.*\(port=1\)/],
   ['a mistyped group', ['pyh'], 2, /no group of counters pyh; did you mean phy/],
+  ['no group, and no device either', ['nothing'], 2, /no group of counters nothing; mlx5ctl counters list has them/],
   ['a mistyped value', ['phy.symbol'], 2, /phy has no value symbol here; did you mean symbol_errors/],
   ['a port that is not there', ['phy', '--port', '2'], 8, /\(port=2\)/],
   ['no number', ['phy', '--port', 'two'], 2, /--port two: it is a number/],
