@@ -96,7 +96,7 @@ describe('values', () => {
   })
 
   test('temperatures are signed eighths of a degree, by sensor and name', async () => {
-    const found = await read(['temperature'], ({ register, image }) => {
+    const sensors = ({ register, image }: Asked): Said => {
       const answer = Buffer.from(image)
       if (register === MTCAP) answer.writeBigUInt64BE(0b101n, 8)
       else if (register === MTMP && image.readUInt16BE(2) === 0) {
@@ -108,7 +108,8 @@ describe('values', () => {
         answer.writeUInt16BE(0x1f8, 0xa)
       } else return undefined
       return answer
-    })
+    }
+    const found = await read(['temperature'], sensors)
     expect(found.readings.map(({ labels }) => labels)).toEqual([{ sensor: 0 }, { sensor: 2 }])
     expect(found.readings[0]?.values.slice(0, 3)).toMatchObject([
       { name: 'sensor_name', value: 'asic', type: 'info' },
@@ -121,6 +122,8 @@ describe('values', () => {
       ['temperature_threshold_hi', 0],
       ['temperature_threshold_lo', 0],
     ])
+    const { readings } = await read(['temperature.max_temperature'], sensors)
+    expect(readings.map(({ labels, values }) => [labels, values.length])).toEqual([[{ sensor: 0 }, 1]])
   })
 
   test('counters of commands are at their offsets', async () => {
@@ -361,7 +364,7 @@ describe('refusals', () => {
     expect(values(found)).toEqual({ symbol_errors: 5n, link_down_events: 0 })
     expect(Object.keys(values(await read(['phy.symbol_errors', 'phy'], answer))).length).toBeGreaterThan(20)
     await expect(read(['phy.symbol_error'], answer)).rejects.toThrow(
-      /phy has no value symbol_error; did you mean symbol_errors/,
+      /phy has no value symbol_error here; did you mean symbol_errors/,
     )
   })
 })

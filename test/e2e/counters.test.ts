@@ -72,7 +72,8 @@ temperature sensor=64
 test.each([
   ['a refused group that was asked for', ['recovery', 'phy'], 8, /recovery: PPCNT.*bad index.*\(port=1\)/],
   ['a mistyped group', ['pyh'], 2, /no group of counters pyh; did you mean phy/],
-  ['a mistyped value', ['phy.symbol'], 2, /phy has no value symbol; did you mean symbol_errors/],
+  ['no group, and no device either', ['nothing'], 2, /no group of counters nothing; mlx5ctl counters list has them/],
+  ['a mistyped value', ['phy.symbol'], 2, /phy has no value symbol here; did you mean symbol_errors/],
   ['a port that is not there', ['phy', '--port', '2'], 8, /\(port=2\)/],
   ['no number', ['phy', '--port', 'two'], 2, /--port two: it is a number/],
   ['the same device again', [device], 2, /given twice/],
@@ -206,7 +207,7 @@ describe('watch', () => {
     await new Promise((resolve) => setTimeout(resolve, 1500))
     child.kill('SIGINT')
     expect(await new Promise((resolve) => child.on('close', resolve))).toBe(130)
-    expect(readFileSync(file, 'utf8')).toMatch(/^turn 1, after [^]*PER SECOND[^]*\n\n$/)
+    expect(readFileSync(file, 'utf8')).toMatch(/^turn 1, after [^]*PER SECOND  COUNTER\n +\d+ +\+\d+ +\d[^]*\n\n$/)
     expect(existsSync(`${file}.partial`)).toBe(false)
   })
 })

@@ -87,7 +87,8 @@ describeUnless(
         [
           ...mstreg,
           `${mstflint.command('mstlink')} -d fwctl0 -m --json >${folder}/mstlink`,
-          `mlx5ctl counters fwctl0 ${names} link module -j >${folder}/ours`,
+          `${mstflint.command('mstlink')} -d fwctl0 --port_type PCIE --depth 0 --pcie_index 0 --node 0 >${folder}/pcie`,
+          `mlx5ctl counters fwctl0 ${names} link module pcie_link -j >${folder}/ours`,
         ].join('\n'),
         '--fault',
         'frozen',
@@ -115,6 +116,12 @@ describeUnless(
       expect(said('Vendor Part Number')).toBe(of('module', 'vendor_pn'))
       expect(said('Vendor Serial Number')).toBe(of('module', 'vendor_sn'))
       expect(said('Rev')).toBe(of('module', 'vendor_rev'))
+      const pcie = readFileSync(path.join(folder, 'pcie'), 'utf8')
+      const [, gigatransfers, width] = /Speed Active[^]*?(\d+)G-Gen[^]*?Width Active[^]*?(\d+)X/.exec(pcie) ?? []
+      expect([`${gigatransfers}GT/s`, Number(width)]).toEqual([
+        of('pcie_link', 'link_speed_active'),
+        of('pcie_link', 'link_width_active'),
+      ])
       // mstlink cuts the fraction off, and says volts in millivolts.
       const limits = (field: string, factor: number): string =>
         [`${field}_low_th`, `${field}_high_th`].map((one) => Math.round(Number(of('module', one)) * factor)).join('..')
