@@ -24,6 +24,7 @@ const exitCodes: Readonly<Record<string, number>> = {
   unsupported: 9,
   interrupted: 130,
 }
+const EXIT_MALFORMED = 7
 const EXIT_PARTIAL = 8
 const EXIT_DRIFT = 10
 /** Signals that end a command between two steps, once all that it holds was given back; and the exit codes. */
@@ -113,6 +114,7 @@ export async function execute(called: Called, streams: Streams, signal: AbortSig
   } catch (error) {
     throw await abandoned(output, error)
   }
+  if (result.malformed === true) return EXIT_MALFORMED
   if (result.endedBy !== undefined) return stopSignals[result.endedBy] ?? 1
   if (result.failure === undefined)
     return result.exitCode ?? (result.partial === true ? EXIT_PARTIAL : result.drift === true ? EXIT_DRIFT : 0)

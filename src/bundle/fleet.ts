@@ -126,8 +126,8 @@ function summaryOf({ tool, items }: Manifest, device: BundleDevice | null): unkn
   }
 }
 
-/** Texts are compared by their hash; dumps differ always. */
-const isText = ({ file }: BundleItem): boolean => file !== null && /\.txt$/.test(file)
+/** Texts are compared by their hash; dumps, and what else has no facts, differ always. */
+const isText = ({ device, file }: BundleItem): boolean => device === null && file !== null && file.endsWith('.txt')
 
 function plainGroup(name: string, values: unknown): FactGroup {
   return { name, values, image: undefined, kindOf: () => 'state', nameOf: () => undefined, unitOf: () => undefined }

@@ -136,8 +136,17 @@ function section(title: string, rows: readonly (readonly string[])[]): string {
 
 const rateText = (rate: number | null): string => (rate === null ? '' : ` (${perSecond(rate)})`)
 
-/** Three digits are enough for a look. */
-export const perSecond = (rate: number): string => `${Number(rate.toPrecision(3))}/s`
+const scales = [
+  [1e9, 'G'],
+  [1e6, 'M'],
+  [1e3, 'k'],
+] as const
+
+/** Three digits are enough for a look: 131M/s. */
+export function perSecond(rate: number): string {
+  const [scale, letter] = scales.find(([least]) => Math.abs(rate) >= least) ?? [1, '']
+  return `${Number((rate / scale).toPrecision(3))}${letter}/s`
+}
 
 export function sideText(side: Side | null): string {
   if (side === null) return '(absent)'
