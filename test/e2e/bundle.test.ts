@@ -170,6 +170,26 @@ describe('bundle diff', () => {
     })
   })
 
+  test('of dumps, register by register', () => {
+    const registers = (last: string): MadeItem => ({
+      name: 'regdump',
+      device,
+      file: 'regdump.txt',
+      content: `0x00000000 0x00000001\n0x00000004 0x00000005\n0x00000008 ${last}\n`,
+    })
+    make('g', {}, [registers('0x00000001')])
+    make('h', {}, [registers('0x0000abcd')])
+    const { status, stdout } = bundle('diff', at('g.tar.gz'), at('h.tar.gz'), '--dumps')
+    expect(status).toBe(0)
+    expect(stdout).toMatch(
+      /^ {2}registers in 0000:03:00.0\/regdump: 1 of 3 differ\n {4}0x00000008 {2}0x00000001 {2}0x0000abcd$/m,
+    )
+    expect(parseEnvelope(bundle('diff', at('g.tar.gz'), at('h.tar.gz'), '--dumps', '-j').stdout).data).toMatchObject({
+      same: true,
+      dumps: [{ item: 'regdump', compared: 3, changed: [{ address: 8, a: 1, b: 0xabcd }], unmatched: [0, 0] }],
+    })
+  })
+
   test('of one device by any name; of one that is not there', () => {
     expect(bundle('diff', at('a.tar.gz'), at('b.tar.gz'), '--device', 'mlx5_0').status).toBe(10)
     expect(bundle('diff', at('a.tar.gz'), at('b.tar.gz'), '--device', 'mlx5_9')).toMatchObject({
