@@ -13,6 +13,7 @@ const USUAL = [2, 3] as const
 const MOST_TOLD = 20
 
 export interface FleetDevice {
+  /** Name of the bundle, where the name of the host was redacted. */
   readonly host: string
   /** Folder of the device in the bundle, a PCI address as a rule; null for facts of the host. */
   readonly device: string | null
