@@ -18,6 +18,13 @@ export async function open(name: string, options: OpenOptions & DeviceOptions = 
   return new Device(transport, catalogue, new Codec(catalogue), options)
 }
 
+export { compareBundles, type CompareOptions, type Comparison } from './bundle/compare'
+export { diffBundles, isSame, type BundleDifference, type DiffOptions } from './bundle/diff'
+export { factsOf, type Fact, type IndexFields } from './bundle/facts'
+export type { BundleDevice, BundleItem, Manifest } from './bundle/manifest'
+export { bundleLimits, openBundle, readBundle, readManifest, type BundleLimits, type OpenBundle } from './bundle/read'
+export type { MixedField, OutlyingField, PopulationReport } from './bundle/report'
+export { verifyBundle, type BundleProblem, type Verification } from './bundle/verify'
 export { capabilityOpMod, queryCapabilities, type Capabilities } from './device/capabilities'
 export { coreDump, coreDumpSize, type CoreDumpOptions, type CoreDumpSummary } from './device/core-dump'
 export {

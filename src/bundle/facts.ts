@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { isAscii } from 'node:buffer'
 import { MalformedData } from '../prm/errors'
-import { fieldKind, registerFieldKind, sysfsKind, type Kind } from './kinds'
+import { countedKind, fieldKind, registerFieldKind, sysfsKind, type Kind } from './kinds'
 import type { BundleItem } from './manifest'
 import { isObject, joined, leavesIn, listOf, membersOf, textOf, wordOf, type Members, type Scalar } from './values'
 
@@ -119,6 +119,7 @@ type Reader = (item: string, data: unknown, indexFields: IndexFields) => Iterabl
 
 const readers: Readonly<Record<string, Reader>> = {
   capabilities,
+  'capabilities-max': capabilities,
   config,
   registers,
   firmware,
@@ -201,17 +202,18 @@ function indexText(values: Members, fields: readonly string[]): string {
 function* counters(item: string, data: unknown): Generator<FactGroup> {
   for (const one of listOf(membersOf(data).groups)) {
     const counted = membersOf(one)
+    const counter = textOf(counted.group) ?? '?'
     const types = new Map<string, Kind>()
     const units = new Map<string, string | undefined>()
     const values = listOf(counted.values).flatMap((value): [string, unknown][] => {
       const { name, type, unit, value: reading } = membersOf(value)
       if (typeof name !== 'string') return []
-      types.set(name, type === 'counter' || type === 'gauge' ? type : 'state')
+      types.set(name, countedKind(counter, textOf(type), name))
       units.set(name, textOf(unit))
       return [[name, reading]]
     })
     const labels = Object.entries(membersOf(counted.labels)).map(([name, value]) => `${name}=${wordOf(value) ?? ''}`)
-    const title = `${textOf(counted.group) ?? '?'}${labels.length === 0 ? '' : `{${labels.join(',')}}`}`
+    const title = `${counter}${labels.length === 0 ? '' : `{${labels.join(',')}}`}`
     yield group(`${itemField({ name: item })}.${title}`, Object.fromEntries(values), {
       kindOf: (path) => types.get(path) ?? 'state',
       unitOf: (path) => units.get(path),

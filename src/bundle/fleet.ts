@@ -1,3 +1,4 @@
+import path from 'node:path'
 import { MalformedData } from '../prm/errors'
 import { dataKey, dataOf, groupsOf, itemField, type FactGroup, type IndexFields } from './facts'
 import type { BundleDevice, BundleItem, Manifest } from './manifest'
@@ -36,10 +37,12 @@ export class Fleet {
   ) {}
 
   add(file: string, manifest: Manifest, items: readonly ReadItem[]): void {
+    const isRedacted = manifest.redacted.includes('hostname')
+    const host = isRedacted ? path.basename(file, '.tar.gz') : manifest.host
     for (const device of [null, ...manifest.devices]) {
       const folder = device?.folder ?? null
       const own = items.filter(({ item }) => item.device === folder)
-      const ordinal = this.members.push({ host: manifest.host, device: folder, file }) - 1
+      const ordinal = this.members.push({ host, device: folder, file }) - 1
       const name = device === null ? HOSTS : populationName(this.by, device, own)
       const population = this.populations.get(name) ?? new Population()
       this.populations.set(name, population)
@@ -91,10 +94,10 @@ export class Fleet {
     const seconds = secondsBetween(earlier.item, item)
     for (const group of groupsOf(item, bytes, this.indexFields)) {
       const tally = population.add(ordinal, itemField(item), group)
-      for (const [path, value] of leavesIn(group.values)) {
-        if (group.kindOf(path) !== 'counter') continue
-        const rate = rateOf(growth(before.get(`${group.name}\n${path}`), value), seconds)
-        if (rate !== undefined) tally.addRate(ordinal, path, group.unitOf(path), rate)
+      for (const [field, value] of leavesIn(group.values)) {
+        if (group.kindOf(field) !== 'counter') continue
+        const rate = rateOf(growth(before.get(`${group.name}\n${field}`), value), seconds)
+        if (rate !== undefined) tally.addRate(ordinal, field, group.unitOf(field), rate)
       }
     }
   }
@@ -102,7 +105,7 @@ export class Fleet {
   private readings({ item, bytes }: ReadItem): Map<string, Scalar> {
     const readings = new Map<string, Scalar>()
     for (const group of groupsOf(item, bytes, this.indexFields))
-      for (const [path, value] of leavesIn(group.values)) readings.set(`${group.name}\n${path}`, value)
+      for (const [field, value] of leavesIn(group.values)) readings.set(`${group.name}\n${field}`, value)
     return readings
   }
 }
@@ -126,8 +129,8 @@ function summaryOf({ tool, items }: Manifest, device: BundleDevice | null): unkn
   }
 }
 
-/** Texts are compared by their hash; dumps differ always. */
-const isText = ({ file }: BundleItem): boolean => file !== null && /\.txt$/.test(file)
+/** Texts are compared by their hash; dumps, and what else has no facts, differ always. */
+const isText = ({ device, file }: BundleItem): boolean => device === null && file !== null && file.endsWith('.txt')
 
 function plainGroup(name: string, values: unknown): FactGroup {
   return { name, values, image: undefined, kindOf: () => 'state', nameOf: () => undefined, unitOf: () => undefined }

@@ -47,13 +47,13 @@ export interface OpenBundle {
   /** Name of the file. */
   readonly name: string
   readonly manifest: Manifest
+  /** What manifest.json holds. */
+  readonly manifestBytes: Uint8Array
   /**
    * The files behind the manifest, in their order, to the end of the bundle; only once.
    * @throws MalformedData
    */
   files(wanted: (path: string) => Wanted): AsyncGenerator<BundleFile>
-  /** Of the file on disk, once all was read. */
-  readonly compressedSize: () => number
   close(): void
 }
 
@@ -75,8 +75,8 @@ export async function openBundle(name: string, limits: BundleLimits = bundleLimi
     return {
       name,
       manifest,
+      manifestBytes: bytes,
       files: (wanted) => followingFiles({ name, folder, limits, source }, events, wanted),
-      compressedSize: () => source.read,
       close: () => source.close(),
     }
   } catch (error) {

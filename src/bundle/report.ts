@@ -1,6 +1,6 @@
-import type { Kind } from './kinds'
+import { isErrorRatio, type Kind } from './kinds'
 import { numberOf } from './rates'
-import { outlying, outlyingRates, type Spread } from './robust'
+import { outlying, outlyingRates, outlyingRatios, type Spread } from './robust'
 import type { FieldTally, GroupTally, RateTally } from './tally'
 import type { Scalar } from './values'
 
@@ -13,6 +13,7 @@ const USUAL = [2, 3] as const
 const MOST_TOLD = 20
 
 export interface FleetDevice {
+  /** Name of the bundle, where the name of the host was redacted. */
   readonly host: string
   /** Folder of the device in the bundle, a PCI address as a rule; null for facts of the host. */
   readonly device: string | null
@@ -176,7 +177,8 @@ class Verdicts {
     })
     const all = held.reduce((sum, { holders }) => sum + holders.length, 0)
     if (numbers.length < all || all < FEWEST_MEASURED) return false
-    if (this.spread(tally, outlying(numbers), all) === 0) this.individual++
+    const judged = isErrorRatio(tally.field) ? outlyingRatios(numbers) : outlying(numbers)
+    if (this.spread(tally, judged, all) === 0) this.individual++
     return true
   }
 

@@ -6,6 +6,9 @@ const NORMAL = 1.4826
 const TOLERANCE = 0.01
 /** The same for rates, which are compared by their order of magnitude. */
 const RATE_TOLERANCE = 0.05
+/** Powers of ten that shares of wrong bits are apart anyway, and the least one that matters. */
+const RATIO_TOLERANCE = 0.4
+const LEAST_RATIO = 1e-15
 
 export interface Measured<T> {
   readonly of: T
@@ -29,6 +32,11 @@ export function outlying<T>(measured: readonly Measured<T>[]): Spread<T> {
 /** The same for rates, which differ by orders of magnitude: 0 among thousands is as far off as thousands among 0. */
 export function outlyingRates<T>(measured: readonly Measured<T>[]): Spread<T> {
   return judged(measured, (value) => Math.log1p(Math.max(0, value)), RATE_TOLERANCE)
+}
+
+/** The same for shares of bits that are wrong: below the least one, none is as good as another. */
+export function outlyingRatios<T>(measured: readonly Measured<T>[]): Spread<T> {
+  return judged(measured, (value) => Math.log10(Math.max(LEAST_RATIO, value)), RATIO_TOLERANCE)
 }
 
 /** @param least spread that is put up with, on the scale */

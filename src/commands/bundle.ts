@@ -12,7 +12,7 @@ const usage = 'bundle takes show FILE... [ITEM], verify FILE..., diff A B, or co
 const options: Readonly<Record<string, readonly string[]>> = {
   show: [],
   verify: [],
-  diff: ['device', 'all'],
+  diff: ['device', 'all', 'dumps'],
   compare: ['by', 'limit'],
 }
 

@@ -354,6 +354,7 @@ export const commandTable: readonly CommandEntry[] = [
     options: [
       ['--device NAMES', 'diff: these devices, separated by commas; A=B where they have different names'],
       ['--all', 'diff: counters, what is of the moment, and files too'],
+      ['--dumps', 'diff: registers of CR space too, where core dumps or register dumps differ'],
       ['--by GROUP', 'compare: devices of the same psid, model, or none: all with one another (default: psid)'],
       ['--limit N', 'compare: fields shown of each kind (default: 50 as text, else all)'],
     ],

@@ -4,7 +4,7 @@ import path from 'node:path'
 import { compareBundles, type Comparison } from '../../src/bundle/compare'
 import { dataKey } from '../../src/bundle/facts'
 import type { PopulationReport } from '../../src/bundle/report'
-import { medianOf, outlying, outlyingRates } from '../../src/bundle/robust'
+import { medianOf, outlying, outlyingRates, outlyingRatios } from '../../src/bundle/robust'
 import { enveloped, makeBundle, type MadeItem } from '../support/bundles'
 import { Random, seed } from '../support/random'
 
@@ -226,6 +226,26 @@ describe('compare', () => {
     expect(found.populations.map(({ name }) => name)).toContain('model unknown (PSID unknown)')
   })
 
+  test('calls hosts by their bundles where their names were redacted', async () => {
+    const redacted = Array.from({ length: 4 }, (_, index) =>
+      makeBundle(path.join(folder, `token${index}.tar.gz`), {
+        host: 'HOST-1',
+        devices: [{ folder: 'd' }],
+        items: [
+          {
+            name: 'info',
+            device: 'd',
+            file: 'info.json',
+            content: JSON.stringify({ model: 'X', psid: index === 2 ? 'B' : 'A' }),
+          },
+        ],
+        manifest: { redacted: ['hostname'] },
+      }),
+    )
+    const all = population(await compareBundles(redacted, { by: 'model' }), 'X')
+    expect([all.hosts, told(all)]).toEqual([4, [['info.psid', 'A', ['B: token2 d']]]])
+  })
+
   test('says nothing of two devices', async () => {
     const { populations } = await compareBundles(files.slice(0, 1))
     expect(populations.map(({ comparable, outliers, mixed }) => [comparable, outliers.length, mixed.length])).toEqual([
@@ -275,5 +295,10 @@ describe('outliers of numbers', () => {
     expect(outlyingRates(of(1e9, 1.1e9, 0.9e9, 1.2e9, 1e9, 0)).outliers).toEqual([{ of: 5, value: 0 }])
     expect(outlyingRates(of(1e9, 2e9, 5e8, 1e9, 4e8, 3e9)).outliers).toEqual([])
     expect(outlyingRates(of(0, 0, 0, 0, 12)).outliers).toEqual([{ of: 4, value: 12 }])
+  })
+
+  test('of shares of wrong bits too, where none is as good as hardly any', () => {
+    expect(outlyingRatios(of(0, 5e-15, 1e-15, 0, 2e-15, 1e-8)).outliers).toEqual([{ of: 5, value: 1e-8 }])
+    expect(outlyingRatios(of(1e-9, 4e-9, 2e-9, 1e-9, 3e-9)).outliers).toEqual([])
   })
 })

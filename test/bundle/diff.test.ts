@@ -190,6 +190,27 @@ describe('facts', () => {
     ])
   })
 
+  test.each<[string, string, string, string]>([
+    ['link', 'up', 'gauge', 'state'],
+    ['link', 'width', 'gauge', 'state'],
+    ['link', 'speed', 'info', 'state'],
+    ['pcie_link', 'link_width_active', 'gauge', 'state'],
+    ['module', 'cable_length', 'gauge', 'state'],
+    ['module', 'rx_power_lane0', 'gauge', 'gauge'],
+    ['module', 'temperature_high_th', 'gauge', 'state'],
+    ['temperature', 'temperature', 'gauge', 'gauge'],
+    ['temperature', 'temperature_threshold_hi', 'gauge', 'state'],
+    ['phy', 'effective_ber', 'gauge', 'gauge'],
+    ['phy', 'time_since_last_clear', 'gauge', 'volatile'],
+    ['phy', 'symbol_errors', 'counter', 'counter'],
+  ])('of the counters %s.%s, a %s, is of the kind %s', (group, name, type, kind) => {
+    const data = {
+      groups: [{ group, title: group, labels: {}, values: [{ name, value: 1, type, unit: null }] }],
+      refused: [],
+    }
+    expect(facts(file('counters-2', 'counters', data))).toMatchObject([{ field: `counters.${group}.${name}`, kind }])
+  })
+
   test('of hostile JSON: members of any name and depth, items of another shape', () => {
     const content = '{"__proto__":{"polluted":1},"constructor":{"prototype":2},"toString":3}'
     expect(facts({ name: 'other', device, file: 'other.json', content }).map(({ field }) => field)).toEqual([

@@ -2,8 +2,9 @@ import { diffBundles, isSame, type BundleDifference, type PairDifference, type S
 import type { Manifest } from '../../bundle/manifest'
 import { UsageError } from '../../device/errors'
 import { columns } from '../../render/columns'
-import { shownText } from '../../render/shown'
+import { shownLines, shownText } from '../../render/shown'
 import type { Context, Result } from '../types'
+import { diffDumps, dumpText } from './dumps'
 import { checkFile, indexFieldsOf, sizeText } from './files'
 
 /** In what two bundles differ; exit 10 when they do. */
@@ -22,11 +23,17 @@ export async function diffFiles(context: Context, files: readonly string[]): Pro
       `no device of one bundle is one of the other: ${found.unmatched.a.join(', ') || 'none'} here, ${found.unmatched.b.join(', ') || 'none'} there`,
       'name them: --device DEVICE_IN_A=DEVICE_IN_B',
     )
+  const dumps = context.own.dumps === true ? await diffDumps(a, b, found.pairs) : []
   const same = isSame(found)
+  const all = context.own.all === true
+  const { pairs, unmatched } = found
   return {
-    data: { same, a: sideData(a, found.a), b: sideData(b, found.b), pairs: found.pairs, unmatched: found.unmatched },
-    records: records(found),
-    text: () => text(files, found, context.own.all === true),
+    data: { same, a: sideData(a, found.a), b: sideData(b, found.b), pairs, dumps, unmatched },
+    records: [
+      ...records(found),
+      ...dumps.map(({ a, b, ...rest }) => ({ kind: 'dump', deviceA: a, deviceB: b, ...rest })),
+    ],
+    text: () => text(files, found, all) + dumps.map((one) => `\n${shownLines(dumpText(one, all))}`).join(''),
     warnings: redactionWarnings(found),
     drift: !same,
   }
@@ -136,8 +143,17 @@ function section(title: string, rows: readonly (readonly string[])[]): string {
 
 const rateText = (rate: number | null): string => (rate === null ? '' : ` (${perSecond(rate)})`)
 
-/** Three digits are enough for a look. */
-export const perSecond = (rate: number): string => `${Number(rate.toPrecision(3))}/s`
+const scales = [
+  [1e9, 'G'],
+  [1e6, 'M'],
+  [1e3, 'k'],
+] as const
+
+/** Three digits are enough for a look: 131M/s. */
+export function perSecond(rate: number): string {
+  const [scale, letter] = scales.find(([least]) => Math.abs(rate) >= least) ?? [1, '']
+  return `${Number((rate / scale).toPrecision(3))}${letter}/s`
+}
 
 export function sideText(side: Side | null): string {
   if (side === null) return '(absent)'

@@ -4,10 +4,10 @@ import { openBundle, type OpenBundle } from '../../bundle/read'
 import { listOf, membersOf, textOf } from '../../bundle/values'
 import { UsageError } from '../../device/errors'
 import { MalformedData, NameError } from '../../prm/errors'
+import { nearest } from '../../prm/nearest'
 import { columns } from '../../render/columns'
 import { hexRows } from '../../render/dump-text'
 import { shownLines, shownText } from '../../render/shown'
-import { hexString } from '../../render/values'
 import { refuseBytes } from '../refuse'
 import type { Context, Result } from '../types'
 import { checkFile, durationText, isFile, itemTitle, sizeText } from './files'
@@ -129,34 +129,39 @@ function statusCounts(items: readonly BundleItem[]): string {
 
 /** The content of one file: text as it is, else a hex dump; --raw gives the exact bytes. */
 async function showItem(context: Context, file: string, word: string): Promise<Result> {
-  const { raw, hex, format } = context.options
+  const { raw, hex } = context.options
   const bundle = await openBundle(file)
   try {
-    const item = itemNamed(bundle, word)
-    const path = item.file ?? ''
-    if (raw) {
+    const item = /^\/*manifest(?:\.json)?$/.test(word) ? null : itemNamed(bundle, word)
+    if (raw && item !== null) {
       await content(bundle, item, (part) => context.write(part))
       return { data: null, text: () => '', raw: () => new Uint8Array() }
     }
-    const bytes = await content(bundle, item)
+    const bytes = item === null ? bundle.manifestBytes : await content(bundle, item)
+    const path = item?.file ?? 'manifest.json'
     const text = hex ? undefined : textIn(bytes)
-    const isJson = path.endsWith('.json') && text !== undefined
-    const base = { file, item: { ...item } }
+    const rows = (): string => Buffer.from(hexRows(bytes, 0)).toString('latin1')
     return {
-      data:
-        format === 'text'
-          ? null
-          : {
-              ...base,
-              json: isJson ? parsed(file, path, text) : null,
-              text: isJson ? null : (text ?? null),
-              bytes: text === undefined ? hexString(bytes) : null,
-            },
-      text: () => (text === undefined ? Buffer.from(hexRows(bytes, 0)).toString('latin1') : shownLines(text)),
-      hex: () => Buffer.from(hexRows(bytes, 0)).toString('latin1'),
+      data: contentData(file, path, item, text ?? bytes),
+      text: () => (text === undefined ? rows() : shownLines(text)),
+      hex: rows,
+      raw: () => bytes,
     }
   } finally {
     bundle.close()
+  }
+}
+
+function contentData(file: string, path: string, item: BundleItem | null, content: string | Uint8Array): unknown {
+  const isText = typeof content === 'string'
+  const isJson = isText && path.endsWith('.json')
+  return {
+    file,
+    path,
+    item,
+    json: isJson ? parsed(file, path, content) : null,
+    text: isText && !isJson ? content : null,
+    bytes: isText ? null : content,
   }
 }
 
@@ -170,15 +175,17 @@ function itemNamed({ manifest, name }: OpenBundle, word: string): BundleItem {
   const [one, ...others] = exact.length > 0 ? exact : found
   if (one !== undefined && others.length === 0) return one
   const paths = (one === undefined ? inBundle : found).map(({ file }) => file ?? '')
-  if (one !== undefined) throw new NameError(`${word} may be ${paths.join(' or ')}`, paths)
+  if (one !== undefined) throw new NameError(`${word} may be ${paths.slice(0, 5).join(' or ')}`, paths)
   const without = manifest.items.find((item) => item.name === wanted || itemTitle(item) === wanted)
   if (without !== undefined)
     throw new UsageError(
       `${name} has no file of ${word}: it is ${without.status}: ${without.reason ?? 'nobody says why'}`,
     )
+  const near = nearest(wanted, new Set(manifest.items.flatMap((item) => [item.name, itemTitle(item)])), 3)
+  const hint = near.length === 0 ? '' : `; is it ${near.join(', ')}?`
   throw new NameError(
-    `${shownText(word)} is no file, and no item of ${name}; it has ${paths.join(', ') || 'none'}`,
-    paths,
+    `${shownText(word)} is no file, and no item of ${name}${hint} (bundle show ${name} lists them)`,
+    near,
   )
 }
 

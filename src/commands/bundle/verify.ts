@@ -1,5 +1,4 @@
 import { verifyBundle, type Verification } from '../../bundle/verify'
-import { MalformedData } from '../../prm/errors'
 import { columns } from '../../render/columns'
 import { Progress } from '../../render/progress'
 import { shownText } from '../../render/shown'
@@ -31,23 +30,13 @@ export async function verifyFiles(context: Context, files: readonly string[]): P
     data: { bundles },
     records: bundles,
     text: () => bundles.map(bundleText).join(''),
-    failure:
-      bad.length === 0
-        ? undefined
-        : failureOf(
-            bad.map(({ file }) => file),
-            files.length,
-          ),
+    warnings: bad.length === 0 ? [] : [warning(bad.length, files.length)],
+    malformed: bad.length > 0,
   }
 }
 
-function failureOf(bad: readonly string[], all: number): Error {
-  const shown = bad.length > 3 ? `${bad.slice(0, 3).join(', ')} and ${bad.length - 3} more` : bad.join(', ')
-  return new MalformedData(
-    shown,
-    all === 1 ? 'is not what its manifest says' : `${bad.length} of ${all} bundles are not what their manifests say`,
-  )
-}
+const warning = (bad: number, all: number): string =>
+  all === 1 ? 'the bundle is not what its manifest says' : `${bad} of ${all} bundles are not what their manifests say`
 
 function bundleText({
   file,
