@@ -17,7 +17,10 @@ export interface MadeItem {
 
 export interface MadeBundle {
   readonly host?: string
-  readonly devices?: readonly { readonly folder: string; readonly identity?: Readonly<Record<string, unknown>> | null }[]
+  readonly devices?: readonly {
+    readonly folder: string
+    readonly identity?: Readonly<Record<string, unknown>> | null
+  }[]
   readonly items: readonly MadeItem[]
   readonly manifest?: Readonly<Record<string, unknown>>
 }
@@ -41,7 +44,8 @@ export function manifestOf({ host = 'web01', devices = [], items, manifest = {} 
     devices: devices.map(({ folder, identity }) => ({
       name: folder,
       folder,
-      identity: identity === undefined ? { transport: 'mlx5ctl', node: folder, rdma: [], net: [], pci: folder } : identity,
+      identity:
+        identity === undefined ? { transport: 'mlx5ctl', node: folder, rdma: [], net: [], pci: folder } : identity,
     })),
     items: items.map((made, index) => {
       const bytes = Buffer.from(made.content ?? '')
@@ -66,7 +70,10 @@ export function manifestOf({ host = 'web01', devices = [], items, manifest = {} 
 }
 
 /** Packs files with the tar and gzip of the system, in their order; names a file to be. */
-export function packFiles(target: string, files: readonly (readonly [path: string, content: string | Uint8Array])[]): string {
+export function packFiles(
+  target: string,
+  files: readonly (readonly [path: string, content: string | Uint8Array])[],
+): string {
   const folder = mkdtempSync(path.join(tmpdir(), 'mlx5ctl-pack-'))
   try {
     for (const [name, content] of files) {
