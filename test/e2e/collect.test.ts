@@ -358,6 +358,15 @@ function formsOf(digits: string): string[] {
     Buffer.from(digits, 'hex').toString('base64'),
   ]
 }
+/** File and form of what occurs in the files of a folder, or in their names. */
+function found(where: string, secrets: readonly string[]): string[] {
+  return readdirSync(where, { recursive: true, encoding: 'utf8' }).flatMap((name) => {
+    const file = path.join(where, name)
+    const text = `${name}\n${statSync(file).isFile() ? readFileSync(file, 'latin1') : ''}`.toLowerCase()
+    return secrets.filter((secret) => text.includes(secret)).map((secret) => `${name}: ${secret}`)
+  })
+}
+
 const formsOfText = (text: string): string[] => [
   text,
   Buffer.from(text).toString('hex'),
@@ -438,7 +447,9 @@ describeUnless(missingForEmulatedNodes(), 'over nodes', () => {
          const text = Buffer.alloc(64); text.write(process.argv[1] + " mlx5_0")
          for (let i = 0; i < 8; i++) console.log("node_description[" + i + "]=" + text.readUInt32BE(i * 4))' ${host}) --yes >set.txt 2>&1
        unshare --uts sh -c 'echo ${host} >/proc/sys/kernel/hostname; exec "$@"' sh \\
-         mlx5ctl collect mlx5_core.ctl.0 fwctl1 -o b.tar.gz --redact all --skip objects,counters-*,config`,
+         mlx5ctl collect mlx5_core.ctl.0 fwctl1 -o b.tar.gz --redact all --skip objects,counters-*,config
+       unshare --uts sh -c 'echo ${host} >/proc/sys/kernel/hostname; exec "$@"' sh \\
+         mlx5ctl collect mlx5_core.ctl.0 fwctl1 -o plain.tar.gz --only host,sysfs,registers`,
       ...profiles.slice(0, 2).flatMap((name) => ['--profile', name]),
     )
     const taken = bundle()
@@ -455,18 +466,18 @@ describeUnless(missingForEmulatedNodes(), 'over nodes', () => {
       ...formsOfText(host),
     ].map((secret) => secret.toLowerCase())
     expect(secrets.length).toBeGreaterThan(60)
-    const all = readdirSync(taken.folder, { recursive: true, encoding: 'utf8' })
-    const found = all.flatMap((name) => {
-      const file = path.join(taken.folder, name)
-      const text = `${name}\n${statSync(file).isFile() ? readFileSync(file, 'latin1') : ''}`.toLowerCase()
-      return secrets.filter((secret) => text.includes(secret)).map((secret) => `${name}: ${secret}`)
-    })
-    expect(found).toEqual([])
+    expect(found(taken.folder, secrets)).toEqual([])
+    // The search finds them where nothing is redacted.
+    const plain = found(bundle('plain.tar.gz').folder, secrets).map((text) => text.replace(/^.*: /, ''))
+    const { SN = '' } = profile('connectx7').vpd
+    const met = ['b8:ce:f6:00:00:02', 'b8cef6000000', '4127195136', 'b8cef60300000000', '3100571139', SN, host]
+    expect(plain).toEqual(
+      expect.arrayContaining([...met, Buffer.from(host).toString('hex')].map((one) => one.toLowerCase())),
+    )
     const inTar = spawnSync('gzip', ['-dc', at('b.tar.gz')], { maxBuffer: 1 << 28 })
       .stdout.toString('latin1')
       .toLowerCase()
     expect(secrets.filter((secret) => inTar.includes(secret))).toEqual([])
-    // The same values are in the bundle when nothing is redacted: the search finds them.
     const left = taken.manifest.items.filter(({ status: one }) => one === 'left-out')
     expect(left.map(({ name }) => name)).toEqual(expect.arrayContaining(['coredump', 'config-raw', 'rscdump-STE_ROOT']))
     expect(
