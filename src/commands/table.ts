@@ -306,6 +306,10 @@ export const commandTable: readonly CommandEntry[] = [
       ['--only ITEMS', 'only these items, separated by commas: registers,counters-*'],
       ['--skip ITEMS', 'without these items'],
       ['--segments NAMES', 'segments of the resource dump that take no argument (default: a choice of short ones)'],
+      [
+        '--tracer',
+        'fwtrace: take the tracer where the kernel has not got it, and give it back; this writes to the device',
+      ],
       ['--interval TIME', 'between the two samples of counters (default: 10s)'],
       ['--item-timeout TIME', 'for one item; takes effect between commands (default: 60s)'],
       ['--parallel NUMBER', 'devices at a time (default: 4)'],

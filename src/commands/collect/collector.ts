@@ -157,7 +157,8 @@ export class Collector {
       started: started.toISOString(),
       duration: Math.round(performance.now() - start),
     }
-    if (outcome.error?.kind === 'interrupted') {
+    // Some commands take a signal for their end, not for a failure.
+    if (outcome.error?.kind === 'interrupted' || this.signal.aborted) {
       await file.discard()
       throw new Interrupted(String(this.signal.reason))
     }

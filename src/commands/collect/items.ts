@@ -81,9 +81,13 @@ export function hostItems(): Item[] {
 }
 
 /** What is collected of one device, in this order. Commands that the tool does not have are left out. */
-export function deviceItems(name: string, segments: readonly string[], table: readonly CommandEntry[]): Item[] {
+export function deviceItems(
+  name: string,
+  { segments, tracer }: { readonly segments: readonly string[]; readonly tracer: boolean },
+  table: readonly CommandEntry[],
+): Item[] {
   const known = new Set(table.map((entry) => entry.name))
-  return [...facts(), ...state(name), ...dumps(name, segments), ...running(name)].filter(
+  return [...facts(), ...state(name), ...dumps(name, segments), ...running(name, tracer)].filter(
     ({ source }) => !('words' in source) || known.has(source.words[0] ?? ''),
   )
 }
@@ -201,14 +205,27 @@ function dumps(name: string, segments: readonly string[]): Item[] {
   ]
 }
 
-function running(name: string): Item[] {
-  return [
-    {
-      ...json('fwtrace', ['fwtrace', name], [access('MTRC_CAP, MTRC_STDB, MTRC_CONF, MTRC_CTRL')], 64 * KIB),
-      needs: 'the tracepoints of the kernel, or the tracer of the device',
-    },
-    { ...counters(name, 'counters-2'), behind: 'counters-1' },
-  ]
+/** What the kernel has kept, without a command; on request by the tracer itself, which is taken and given back for that. */
+function firmwareTrace(name: string, tracer: boolean): Item {
+  const writes = {
+    command: 'ACCESS_REG',
+    opMod: 0,
+    what: 'MTRC_CAP, MTRC_CONF, MTRC_CTRL: the tracer is taken and given back',
+  }
+  const sends = [access('MTRC_CAP, MTRC_STDB, MTRC_CTRL'), writes, ...memory]
+  return tracer
+    ? {
+        ...json('fwtrace', ['fwtrace', name], sends, 64 * KIB),
+        needs: 'a tracer that nobody has, or that of the kernel',
+      }
+    : {
+        ...json('fwtrace', ['fwtrace', name, '--source', 'kernel'], [], 64 * KIB),
+        needs: 'tracefs, and mlx5_core to have the tracer of the device (--tracer takes it)',
+      }
+}
+
+function running(name: string, tracer: boolean): Item[] {
+  return [firmwareTrace(name, tracer), { ...counters(name, 'counters-2'), behind: 'counters-1' }]
 }
 
 function counters(name: string, item: string): Item {

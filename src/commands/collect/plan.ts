@@ -44,12 +44,13 @@ export function makePlan(context: Context, names: readonly string[]): Plan {
   const wrong = segments.find((segment) => !/^\w+$/.test(segment))
   if (wrong !== undefined)
     throw new UsageError(`--segments ${wrong}: it takes names or numbers of the resource dump menu`)
-  const isWanted = selection(own, [...hostItems(), ...deviceItems('', segments, table)])
+  const choice = { segments, tracer: own.tracer === true }
+  const isWanted = selection(own, [...hostItems(), ...deviceItems('', choice, table)])
   const folders = new Set<string>()
   const devices = names.map((name) => ({
     name,
     folder: folderOf(name, folders),
-    items: deviceItems(name, segments, table).filter(isWanted),
+    items: deviceItems(name, choice, table).filter(isWanted),
   }))
   const plan = {
     host: hostItems().filter(isWanted),
@@ -60,7 +61,7 @@ export function makePlan(context: Context, names: readonly string[]): Plan {
     parallel: parallelOf(own.parallel),
   }
   const { devRoot, sysfsRoot, transport } = options
-  const deciding = [os.hostname(), names, devices.map(named), plan.host.map(nameOf), plan.redact, plan.interval]
+  const deciding = [os.hostname(), names, devices.map(named), plan.host.map(nameOf), plan.redact, plan.interval, choice]
   const hash = createHash('sha256')
     .update(JSON.stringify([deciding, devRoot, sysfsRoot, transport]))
     .digest('hex')
