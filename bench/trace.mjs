@@ -1,9 +1,11 @@
 // The firmware trace: events decoded a second, in process, against reading the same bytes as numbers in the same run.
-import { mkdtempSync, rmSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { loadLibrary } from './support/library.mjs'
+import { loadLibrary, root } from './support/library.mjs'
 
 const BLOCKS = 1024
 const EVENTS = 32
@@ -22,7 +24,7 @@ export async function rows() {
   const folder = mkdtempSync(path.join(tmpdir(), 'mlx5ctl-bench-'))
   try {
     const modules = ['decoder', 'strings', 'ring'].map((name) => `prm/firmware-trace/${name}`)
-    return measure(await loadLibrary(folder, modules))
+    return [...measure(await loadLibrary(folder, modules)), ...whole(folder)]
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }
@@ -47,7 +49,7 @@ function ring() {
     bytes.writeUInt32BE((time + 1) >>> 8, slot * 8 + 4)
     slot++
   }
-  for (let message = 0; slot + 8 < BLOCKS * EVENTS - 8; message++) {
+  for (let message = 0; slot < BLOCKS * EVENTS - 10; message++) {
     time += 300
     const which = message % strings.length
     const head = ((time & 0x7f) << 24) | ((32 + (message % 12)) << 16) | ((message & 0x1fff) << 3)
@@ -56,6 +58,7 @@ function ring() {
       put(head | part, Math.imul(message, 0x9e3779b1) >>> (part * 3))
     if (slot % EVENTS === EVENTS - 1 || slot % 4 === 0) stamp()
   }
+  while (slot < BLOCKS * EVENTS) stamp()
   return bytes
 }
 
@@ -107,6 +110,53 @@ function measure({ TraceDecoder, StringsDatabase, RingReader }) {
       peerValue: read / 1e6,
     },
   ]
+}
+
+/** A whole process over a saved ring of 8 MiB, a million events, to lines of text. */
+function whole(folder) {
+  const [file, saved] = [path.join(folder, 'ring.bin'), path.join(folder, 'strings.json')]
+  const one = ring()
+  // The same messages again and again, each time later: blocks one after the other.
+  const rings = Array.from({ length: 32 }, (_, index) => later(one, index))
+  writeFileSync(file, Buffer.concat(rings))
+  const data = Buffer.from(strings.map((text) => `${text}\0`).join(''))
+  const section = { base: '0x20000000', size: data.length, sha256: createHash('sha256').update(data).digest('hex') }
+  const document = {
+    format: 'mlx5ctl-fwtrace-strings',
+    version: 1,
+    trace: { version: 0, firstString: 32, stringCount: 12, frequencyKilohertz: null },
+    sections: [{ ...section, data: data.toString('base64') }],
+  }
+  writeFileSync(saved, JSON.stringify(document))
+  const least = (command, ...words) => {
+    let best = Infinity
+    for (let turn = 0; turn < 3; turn++) {
+      const start = process.hrtime.bigint()
+      const { status } = spawnSync(command, words, { stdio: 'ignore' })
+      if (status !== 0) throw new Error(`${command} ended with ${status}`)
+      best = Math.min(best, Number(process.hrtime.bigint() - start) / 1e9)
+    }
+    return best
+  }
+  const ours = least(process.execPath, path.join(root, 'bin/mlx5ctl.js'), 'fwtrace', '--from', file, '--strings', saved)
+  const events = 32 * BLOCKS * EVENTS
+  return [
+    {
+      name: 'fwtrace --from, a million events to lines of text, whole process',
+      value: events / ours / 1e6,
+      unit: 'M/s',
+      peer: 'od -t x4 of the same file',
+      peerValue: events / least('od', '-A', 'n', '-t', 'x4', file) / 1e6,
+    },
+  ]
+}
+
+/** A copy of a ring whose timestamps are later by 2^28 ticks, `times` times. */
+function later(bytes, times) {
+  const copy = Buffer.from(bytes)
+  for (let at = 0; at < copy.length; at += 8)
+    if (copy[at + 1] === 0xff) copy.writeUInt32BE(copy.readUInt32BE(at + 4) + times * 2 ** 20, at + 4)
+  return copy
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) console.table(await rows())

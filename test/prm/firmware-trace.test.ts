@@ -91,8 +91,35 @@ describe('messages of random streams', () => {
 
   test('times that go back more than once: the parts are kept in their order', () => {
     const block = (time: bigint): Buffer => Buffer.concat([Buffer.alloc(248), timestampEvent(time)])
-    const { parts } = storedRing(Buffer.concat([block(5n), block(9n), block(2n), block(8n), block(1n)]))
-    expect(parts.map((part) => part.length / 256)).toEqual([2, 2, 1])
+    const { parts, backwards } = storedRing(Buffer.concat([block(5n), block(9n), block(2n), block(8n), block(1n)]))
+    expect([parts.map((part) => part.length / 256), backwards]).toEqual([[2, 2, 1], 2])
+  })
+
+  test('a block without a timestamp parts a ring, and does not keep it from being turned', () => {
+    const block = (time: bigint): Buffer => Buffer.concat([Buffer.alloc(248), timestampEvent(time)])
+    const none = Buffer.alloc(256)
+    const times = (ring: readonly Buffer[]): unknown => {
+      const { parts, withoutTime, backwards } = storedRing(Buffer.concat(ring))
+      const all = parts.map((part) => {
+        const bytes = Buffer.from(part)
+        return Array.from({ length: bytes.length / 256 }, (_, at) => bytes[at * 256 + 248])
+      })
+      return [all, withoutTime, backwards]
+    }
+    expect(times([block(8n), none, block(3n), block(4n), block(7n)])).toEqual([[[3, 4, 7, 8]], 1, 0])
+    expect(times([block(8n), block(3n), none, block(4n), block(7n)])).toEqual([[[3], [4, 7, 8]], 1, 0])
+    expect(times([block(7n), none, block(8n), block(3n), block(4n)])).toEqual([[[3, 4, 7], [8]], 1, 0])
+    expect(times([block(7n), block(8n), none, none, block(9n)])).toEqual([[[7, 8], [9]], 2, 0])
+    expect(times([none, block(5n), block(3n)])).toEqual([[[3], [5]], 1, 0])
+    // Two files one behind the other are no ring.
+    expect(times([block(3n), block(4n), block(1n), block(9n)])).toEqual([
+      [
+        [3, 4],
+        [1, 9],
+      ],
+      0,
+      1,
+    ])
   })
 })
 

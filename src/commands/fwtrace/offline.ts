@@ -21,7 +21,7 @@ export async function traceFile(
   const bytes = readInput(ringFile)
   if (bytes.length % TRACE_BLOCK !== 0)
     throw new MalformedData(ringFile, `is no ring: ${bytes.length} bytes are no whole blocks of ${TRACE_BLOCK}`)
-  const { parts, blocks, withoutTime } = storedRing(bytes)
+  const { parts, blocks, withoutTime, backwards } = storedRing(bytes)
   if (blocks > 0 && parts.length === 0 && bytes.some((byte) => byte !== 0))
     throw new MalformedData(ringFile, 'is no ring: no block ends with a timestamp')
   const frequency = strings.parameters.frequencyKilohertz
@@ -34,7 +34,7 @@ export async function traceFile(
   }
   await writer.messages(decoder.finish())
   const more = [
-    ...(parts.length > 1 ? [`${ringFile}: the times of its blocks go back, ${parts.length - 1} times`] : []),
+    ...(backwards > 0 ? [`${ringFile}: the times of its blocks go back, ${backwards} times`] : []),
     ...(withoutTime > 0 && withoutTime < blocks
       ? [`${ringFile}: ${withoutTime} blocks of ${blocks} do not end with a timestamp, and are left out`]
       : []),

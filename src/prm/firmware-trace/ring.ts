@@ -115,38 +115,54 @@ export interface StoredRing {
   readonly blocks: number
   /** Blocks that nothing was written to yet, or that do not end with a timestamp. */
   readonly withoutTime: number
+  /** How often times go back from one part to the next: not at all, unless something is wrong with it. */
+  readonly backwards: number
+}
+
+/** Blocks that follow one another in the file and in time. */
+interface Run {
+  readonly from: number
+  to: number
+  readonly start: number
+  end: number
 }
 
 /**
  * The blocks of a ring that was saved, oldest first: of a whole ring, which begins anywhere, or of blocks one after the other,
- * however many. Where times go back more than once, it is in several parts, in the order of the file.
+ * however many. Where times go back more than once, the parts are in the order of the file.
  */
 export function storedRing(bytes: Uint8Array): StoredRing {
-  const total = Math.floor(bytes.length / TRACE_BLOCK)
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
-  const runs: { from: number; to: number }[] = []
-  let last: number | undefined
-  let withoutTime = 0
-  for (let block = 0; block < total; block++) {
-    const time = timeOf(view, block)
-    const run = runs.at(-1)
-    if (time === undefined) withoutTime++
-    else if (run !== undefined && run.to === block && last !== undefined && !isBefore(time, last)) run.to = block + 1
-    else runs.push({ from: block, to: block + 1 })
-    if (time !== undefined) last = time
-  }
-  const part = ({ from, to }: { from: number; to: number }): Uint8Array =>
-    bytes.subarray(from * TRACE_BLOCK, to * TRACE_BLOCK)
-  const [older, newer] = runs
-  const parts = runs.map(part)
-  if (older !== undefined && newer !== undefined && runs.length === 2 && isRotated(view, older, newer))
-    return { parts: [Buffer.concat([part(newer), part(older)])], blocks: total, withoutTime }
-  return { parts, blocks: total, withoutTime }
+  const blocks = Math.floor(bytes.length / TRACE_BLOCK)
+  const runs = runsOf(new DataView(bytes.buffer, bytes.byteOffset, bytes.length), blocks)
+  const backs = runs.flatMap((run, index) => {
+    const before = runs[index - 1]
+    return before !== undefined && isBefore(run.start, before.end) ? [index] : []
+  })
+  const [first, last, back = 0] = [runs[0], runs.at(-1), backs[0]]
+  const isRotated = backs.length === 1 && first !== undefined && last !== undefined && !isBefore(first.start, last.end)
+  const ordered = isRotated ? [...runs.slice(back), ...runs.slice(0, back)] : runs
+  const parts = ordered.map(({ from, to }) => bytes.subarray(from * TRACE_BLOCK, to * TRACE_BLOCK))
+  // Over the end of the ring it goes on without a gap.
+  const seam = runs.length - back
+  if (isRotated && last.to === blocks && first.from === 0)
+    parts.splice(seam - 1, 2, Buffer.concat(parts.slice(seam - 1, seam + 1)))
+  const timed = runs.reduce((sum, { from, to }) => sum + to - from, 0)
+  return { parts, blocks, withoutTime: blocks - timed, backwards: isRotated ? 0 : backs.length }
 }
 
-/** The second part is older than the first, and goes on right before it. */
-function isRotated(view: DataView, first: { from: number }, second: { from: number; to: number }): boolean {
-  const [start, end, begin] = [timeOf(view, first.from), timeOf(view, second.to - 1), timeOf(view, second.from)]
-  if (start === undefined || end === undefined || begin === undefined) return false
-  return !isBefore(start, end) && isBefore(begin, start)
+function runsOf(view: DataView, blocks: number): Run[] {
+  const runs: Run[] = []
+  let run: Run | undefined
+  for (let block = 0; block < blocks; block++) {
+    const time = timeOf(view, block)
+    if (time === undefined) run = undefined
+    else if (run !== undefined && !isBefore(time, run.end)) {
+      run.to = block + 1
+      run.end = time
+    } else {
+      run = { from: block, to: block + 1, start: time, end: time }
+      runs.push(run)
+    }
+  }
+  return runs
 }
