@@ -21,6 +21,26 @@ export async function open(name: string, options: OpenOptions & DeviceOptions = 
 export { capabilityOpMod, queryCapabilities, type Capabilities } from './device/capabilities'
 export { coreDump, coreDumpSize, type CoreDumpOptions, type CoreDumpSummary } from './device/core-dump'
 export { Device, type CommandEvent, type CommandResult, type DeviceOptions, type ExecuteOptions } from './device/device'
+export {
+  checkDiagnosticParameters,
+  queryDiagnosticParameters,
+  readDiagnosticCapabilities,
+  setDiagnosticParameters,
+  stopDiagnosticCounters,
+  ticksToNanoseconds,
+  type DiagnosticCapabilities,
+  type DiagnosticParameters,
+} from './device/diagnostic-counters'
+export { DiagnosticRing, recordAt, type DiagnosticRecord } from './device/diagnostic-ring'
+export { withDiagnosticSampling, type DiagnosticSampling, type PutBack } from './device/diagnostic-sampling'
+export {
+  DiagnosticStream,
+  type DiagnosticGap,
+  type DiagnosticItem,
+  type DiagnosticRound,
+  type DiagnosticStreamOptions,
+  type DiagnosticStreamSummary,
+} from './device/diagnostic-stream'
 export { FirmwareError, Interrupted, Unsupported, UsageError } from './device/errors'
 export { deviceInfo, type DeviceInfo } from './device/info'
 export { diffRegisters, type ChangedRegister, type RegisterDiff } from './device/register-diff'

@@ -6,7 +6,7 @@ import { catalogue, codec } from './scripted-device'
 /** What a round of the simulated device is: its number, its time in ticks, and what a counter has then. */
 export interface TrueRound {
   readonly id: number
-  readonly ticks: bigint
+  readonly ticks: number
 }
 
 export interface SamplingOptions {
@@ -18,7 +18,7 @@ export interface SamplingOptions {
   readonly fastest?: number
   /** Number of the first round, and ticks at the beginning. */
   readonly firstId?: number
-  readonly firstTicks?: bigint
+  readonly firstTicks?: number
   /** Rounds that the device does not take: their numbers are left out. */
   readonly loses?: (id: number) => boolean
   /** Nanoseconds that a round comes late. */
@@ -167,16 +167,17 @@ export class SamplingDevice implements HostClock {
   /** Takes all rounds that are due. */
   private sample(): void {
     if (!this.isSampling) return
-    const { fastest = 93_246, firstId = 1, firstTicks = 0n, loses = () => false, jitter = () => 0 } = this.options
+    const { fastest = 93_246, firstId = 1, firstTicks = 0, loses = () => false, jitter = () => 0 } = this.options
     const asked = 2 ** this.context.readUInt8(7) * (1e6 / Number(this.frequency))
     const period = Math.max(fastest, asked)
+    const now = Number(this.time - this.started)
+    const perNanosecond = Number(this.frequency) / 1e6
     for (;;) {
-      const due = this.started + BigInt(Math.round(period * (this.rounds + 1)))
-      if (due > this.time) return
+      const due = Math.round(period * (this.rounds + 1))
+      if (due > now) return
       const id = firstId + this.rounds++
       if (loses(id)) continue
-      const at = due + BigInt(jitter(id)) - this.started
-      const round = { id, ticks: firstTicks + (at * this.frequency) / 1_000_000n }
+      const round = { id, ticks: firstTicks + Math.floor((due + jitter(id)) * perNanosecond) }
       this.ring[this.taken.length % this.slots] = round
       this.taken.push(round)
     }
@@ -210,8 +211,8 @@ export const defaultCounters: readonly (readonly [number, boolean])[] = [
 ]
 
 /** Counter and sample id, time, high and low half of the value; big-endian. */
-export function writeRecord(bytes: Buffer, at: number, counter: number, id: number, ticks: bigint): void {
-  const low = Number(ticks % 2n ** 32n)
+export function writeRecord(bytes: Buffer, at: number, counter: number, id: number, ticks: number): void {
+  const low = ticks % 2 ** 32
   bytes.writeUInt16BE(counter, at)
   bytes.writeUInt16BE(id % 65_536, at + 2)
   bytes.writeUInt32BE(low, at + 4)
