@@ -44,6 +44,26 @@ export {
   type WantedGroup,
 } from './device/counters'
 export { Device, type CommandEvent, type CommandResult, type DeviceOptions, type ExecuteOptions } from './device/device'
+export {
+  checkDiagnosticParameters,
+  queryDiagnosticParameters,
+  readDiagnosticCapabilities,
+  setDiagnosticParameters,
+  stopDiagnosticCounters,
+  ticksToNanoseconds,
+  type DiagnosticCapabilities,
+  type DiagnosticParameters,
+} from './device/diagnostic-counters'
+export { DiagnosticRing, recordAt, type DiagnosticRecord } from './device/diagnostic-ring'
+export { withDiagnosticSampling, type DiagnosticSampling, type PutBack } from './device/diagnostic-sampling'
+export {
+  DiagnosticStream,
+  type DiagnosticGap,
+  type DiagnosticItem,
+  type DiagnosticRound,
+  type DiagnosticStreamOptions,
+  type DiagnosticStreamSummary,
+} from './device/diagnostic-stream'
 export { FirmwareError, Interrupted, Unsupported, UsageError } from './device/errors'
 export { withFirmwareTracer, type RunningTrace, type TracerOptions } from './device/firmware-tracer'
 export { deviceInfo, type DeviceInfo } from './device/info'

@@ -1,4 +1,5 @@
 import type { Struct } from '../prm/codec'
+import { MalformedData } from '../prm/errors'
 import { queryCapabilities } from './capabilities'
 import { encodeInbox, type Device } from './device'
 import { Unsupported, UsageError } from './errors'
@@ -130,19 +131,19 @@ export function stopDiagnosticCounters(device: Device, options: { readonly clean
 /**
  * What is set now, by whomever.
  * @param options.cleanup goes on after a signal or a timeout
- * @throws FirmwareError
+ * @throws FirmwareError; MalformedData for more counters than there can be
  */
 export async function queryDiagnosticParameters(
   device: Device,
   options: { readonly cleanup?: boolean } = {},
 ): Promise<DiagnosticParameters> {
-  const command = (counters: number): Promise<{ values: Struct; outbox: Uint8Array }> =>
-    device.command('QUERY_DIAGNOSTIC_PARAMS', {}, { ...options, outboxLength: CONTEXT_HEAD + 4 * counters })
-  let { values } = await command(MOST_COUNTERS)
-  const count = Number((values.diagnostic_params_context as Struct).num_of_counters)
-  if (count > MOST_COUNTERS) ({ values } = await command(count))
+  const outboxLength = CONTEXT_HEAD + 4 * MOST_COUNTERS
+  const { values } = await device.command('QUERY_DIAGNOSTIC_PARAMS', {}, { ...options, outboxLength })
   const context = values.diagnostic_params_context as Struct
   const list = (context.counter ?? []) as readonly Struct[]
+  const count = Number(context.num_of_counters)
+  if (count > list.length)
+    throw new MalformedData('num_of_counters', `is ${count}: a device has ${MOST_COUNTERS} counters at most`)
   return {
     counters: list.slice(0, count).map((entry) => Number(entry.counter_id)),
     logSamples: Number(context.log_num_of_samples),

@@ -11,12 +11,17 @@ const tooLong = ['BAD_OUTP_LEN_ERR', 'LIM_ERR', 'NO_RES_ERR']
 /** Answers to a number that it finds too large. */
 const tooMany = ['BAD_PARAM_ERR', 'IX_ERR']
 
-/** One record, at a byte of what was read. The offsets are those of diagnostic_cntr_layout: this is read by the thousand. */
+/** The members of a record, at a byte of a view. The offsets are those of diagnostic_cntr_layout: records are read by the thousand. */
+export const counterAt = (view: DataView, at: number): number => view.getUint16(at)
+/** The low 16 bits of the number of the round. */
+export const sampleIdAt = (view: DataView, at: number): number => view.getUint16(at + 2)
+/** The low 32 bits of the time, in ticks. */
+export const timeStampAt = (view: DataView, at: number): number => view.getUint32(at + 4)
+export const valueAt = (view: DataView, at: number): bigint => view.getBigUint64(at + 8)
+
 export interface DiagnosticRecord {
   readonly counter: number
-  /** The low 16 bits of the number of the round. */
   readonly sampleId: number
-  /** The low 32 bits of the time, in ticks. */
   readonly timeStamp: number
   readonly value: bigint
 }
@@ -24,10 +29,10 @@ export interface DiagnosticRecord {
 export function recordAt(bytes: Uint8Array, at: number): DiagnosticRecord {
   const view = new DataView(bytes.buffer, bytes.byteOffset + at, RECORD)
   return {
-    counter: view.getUint16(0),
-    sampleId: view.getUint16(2),
-    timeStamp: view.getUint32(4),
-    value: view.getBigUint64(8),
+    counter: counterAt(view, 0),
+    sampleId: sampleIdAt(view, 0),
+    timeStamp: timeStampAt(view, 0),
+    value: valueAt(view, 0),
   }
 }
 

@@ -12,23 +12,31 @@ export interface PlacedRound {
 
 const IDS = 0x1_0000
 const STAMPS = 0x1_0000_0000
-/** How much more often ids may count than the time that passed allows for: periods are not quite regular. */
-const LEEWAY_FACTOR = 2
-const LEEWAY = 64
-/** Wraps of the time stamp that are weighed at most. */
-const MOST_WRAPS = 1024
+/** Wraps of the time stamp that are weighed at most: three days of 1 GHz. */
+const MOST_WRAPS = 65_536
+
+/** What can have happened since the last round that was accepted. */
+export interface Passed {
+  /** Ticks, at least and at most: by the clock of the host. */
+  readonly least: number
+  readonly most: number
+  /** The last round is still in the ring: then ids cannot have counted once around, and one that is behind it is old. */
+  readonly isIntact: boolean
+}
 
 /**
  * Unwraps sample ids and time stamps. Rounds are given in the order in which they lie in the ring; one that is not newer than
  * the last is old: it was seen before, or its slot has not been written again yet.
  *
- * What is ambiguous: ids repeat after 65536 rounds, time stamps after 2^32 ticks. As long as fewer ticks pass between two reads, the
- * time stamp tells how many times the ids wrapped. Beyond that the number of wraps is chosen with which ids and time agree best, at
- * the period measured until then, among those for which enough time passed on the host; then `exact` is false.
+ * What is ambiguous: ids repeat after 65536 rounds, time stamps after 2^32 ticks. While the last round is still in the ring, ids
+ * tell all. When it was overwritten, the time stamp tells how many times the ids wrapped, as long as fewer than 2^32 ticks passed.
+ * Beyond that the number of wraps is chosen with which ids and time agree best, at the period measured until then, among those for
+ * which enough time passed on the host; then `exact` is false.
  */
 export class SampleClock {
   private sample = 0
   private ticks = 0n
+  private stamp = 0
   private started = false
   private measured: number | undefined
 
@@ -43,22 +51,26 @@ export class SampleClock {
   /**
    * @param sampleId 16 bits
    * @param timeStamp 32 bits
-   * @param most ticks that can have passed since the last round that was accepted
    * @returns undefined for an old one
    */
-  place(sampleId: number, timeStamp: number, most: number): PlacedRound | undefined {
+  place(sampleId: number, timeStamp: number, passed: Passed): PlacedRound | undefined {
     if (!this.started) return { sample: sampleId, ticks: BigInt(timeStamp), skipped: 0, exact: true }
+    const { isIntact } = passed
     const ids = (sampleId - (this.sample % IDS) + IDS) % IDS
-    const low = (timeStamp - Number(this.ticks & 0xffff_ffffn) + STAMPS) % STAMPS
-    if ((ids === 0 && low === 0) || low > most) return undefined
-    const { rounds, ticks } = this.weigh(ids, low, most)
-    if (this.measured !== undefined && rounds > (LEEWAY_FACTOR * ticks) / this.measured + LEEWAY) return undefined
+    const low = (timeStamp - this.stamp + STAMPS) % STAMPS
+    if (isIntact ? ids === 0 || ids >= IDS / 2 : ids === 0 && low === 0) return undefined
+    const { rounds, ticks } = isIntact ? this.near(ids, low, passed) : this.weigh(ids, low, passed)
     return {
       sample: this.sample + rounds,
       ticks: this.ticks + BigInt(ticks),
       skipped: rounds - 1,
-      exact: ticks < STAMPS || rounds === 1,
+      exact: isIntact || ticks < STAMPS,
     }
+  }
+
+  /** Whether a round is the one that was accepted last. */
+  isLast(sampleId: number, timeStamp: number): boolean {
+    return this.started && sampleId === this.sample % IDS && timeStamp === this.stamp
   }
 
   accept({ sample, ticks }: PlacedRound): void {
@@ -69,19 +81,33 @@ export class SampleClock {
     this.started = true
     this.sample = sample
     this.ticks = ticks
+    this.stamp = Number(ticks & 0xffff_ffffn)
   }
 
-  /** The numbers of wraps with which ids and time stamps agree best. */
-  private weigh(ids: number, low: number, most: number): { rounds: number; ticks: number } {
-    const period = Math.max(this.asked, this.measured ?? 0)
-    const least = ids === 0 ? 1 : 0
+  /** Longest of the periods that were asked for and measured. */
+  private get expected(): number {
+    return Math.max(this.asked, this.measured ?? 0)
+  }
+
+  /** Ids tell how many rounds passed; of the times that come into question, the one that so many rounds take. */
+  private near(rounds: number, low: number, { most }: Passed): { rounds: number; ticks: number } {
+    const wraps = Math.round((rounds * this.expected - low) / STAMPS)
     const last = Math.floor((most - low) / STAMPS)
-    let best = { rounds: ids + least * IDS, ticks: low, error: Number.POSITIVE_INFINITY }
-    for (let wraps = Math.max(0, last - MOST_WRAPS); wraps <= last; wraps++) {
+    return { rounds, ticks: low + Math.max(0, Math.min(wraps, last)) * STAMPS }
+  }
+
+  /** The numbers of wraps with which ids and time agree best. */
+  private weigh(ids: number, low: number, { least, most }: Passed): { rounds: number; ticks: number } {
+    const { expected } = this
+    const fewest = ids === 0 ? 1 : 0
+    const first = Math.max(0, Math.ceil((least - low) / STAMPS))
+    const last = Math.min(first + MOST_WRAPS, Math.max(first, Math.floor((most - low) / STAMPS)))
+    let best = { rounds: ids + fewest * IDS, ticks: low, error: Number.POSITIVE_INFINITY }
+    for (let wraps = first; wraps <= last; wraps++) {
       const ticks = low + wraps * STAMPS
-      const laps = this.measured === undefined ? least : Math.max(least, Math.round((ticks / period - ids) / IDS))
-      const rounds = ids + laps * IDS
-      const error = Math.abs(rounds * period - ticks)
+      const laps = this.measured === undefined ? 0 : Math.round((ticks / expected - ids) / IDS)
+      const rounds = ids + Math.max(fewest, laps) * IDS
+      const error = Math.abs(rounds * expected - ticks)
       if (error < best.error) best = { rounds, ticks, error }
     }
     return best

@@ -10,8 +10,8 @@ import {
   type DiagnosticParameters,
 } from './diagnostic-counters'
 import { Interrupted } from './errors'
-import { DiagnosticRing, isEmpty, RECORD, recordAt } from './diagnostic-ring'
-import { SampleClock } from './diagnostic-samples'
+import { counterAt, DiagnosticRing, RECORD, sampleIdAt, timeStampAt, valueAt } from './diagnostic-ring'
+import { SampleClock, type Passed } from './diagnostic-samples'
 import { StreamTally, type DiagnosticGap, type DiagnosticStreamSummary } from './diagnostic-tally'
 
 export type { DiagnosticGap, DiagnosticStreamSummary }
@@ -68,11 +68,13 @@ const PATIENCE_PERIODS = 8
 const PATIENCE = 40
 /** Milliseconds without a new round after which the device is asked whether it still samples for us. */
 const SUSPICION = 1000
+/** Old rounds before a new one, in one poll: more of them, and slots are not written in the order in which they are read. */
+const MOST_REPEATED = 16
 /** Polls after which a round that is not whole is taken as it is. */
 const TORN_POLLS = 3
 /** Before ticks were measured against the host's clock, they may be faster than the device says. */
 const UNSURE_FACTOR = 8
-const SURE_FACTOR = 1.25
+const SURE_FACTOR = 1.1
 /** Milliseconds between the device's clock and what was seen of it. */
 const MARGIN = 250
 
@@ -182,13 +184,17 @@ export class DiagnosticStream {
     return ticks === undefined || rate === 0 ? undefined : ticks / rate
   }
 
-  /** Ticks that can have passed between the last round that was seen and the newest in the ring. */
-  private mostTicks(): number {
+  /** Ticks that have passed between the last round that was seen and the newest in the ring. */
+  private passed(isIntact: boolean): Passed {
     const { ticks, measured } = this.tally.rate
-    if (ticks === 0) return 2 ** 31
+    if (ticks === 0) return { least: 0, most: 2 ** 31, isIntact }
     const ring = this.slots * Math.max(this.samples.period ?? 0, 2 ** this.given.logPeriod)
-    const passed = (this.clock.now() - this.tally.seen + MARGIN) * ticks
-    return ring + passed * (measured ? SURE_FACTOR : UNSURE_FACTOR)
+    const milliseconds = this.clock.now() - this.tally.seen
+    return {
+      least: measured ? Math.max(0, ((milliseconds - MARGIN) * ticks) / SURE_FACTOR - ring) : 0,
+      most: ring + (milliseconds + MARGIN) * ticks * (measured ? SURE_FACTOR : UNSURE_FACTOR),
+      isIntact,
+    }
   }
 
   /** Reads the slots that should have been written since the last poll. */
@@ -197,11 +203,12 @@ export class DiagnosticStream {
     const rounds = this.roundsToRead(now)
     const bytes = await this.ring.read(slot, rounds)
     if (this.isOverrun(bytes)) return this.look()
-    const { items, end, old, foreign } = this.take(bytes, order(rounds, 0))
+    const { items, end, old, foreign } = this.take(bytes, order(rounds, 0), true)
     this.next = (slot + end) % this.slots
-    this.tally.repeated += old
     this.tally.foreign += foreign
-    this.more = end === rounds
+    if (old > MOST_REPEATED) this.reading = 'whole'
+    else this.tally.repeated += old
+    this.more = end === rounds && this.reading === 'slots'
     return items
   }
 
@@ -216,9 +223,9 @@ export class DiagnosticStream {
 
   /** The first slot holds a round of a later lap: older ones may be left further on. */
   private isOverrun(bytes: Uint8Array): boolean {
-    const round = this.parse(bytes, 0)
+    const round = this.parse(viewOf(bytes), 0)
     if (round === undefined || this.tally.last === undefined) return false
-    const placed = this.samples.place(round.sampleId, round.timeStamp, this.mostTicks())
+    const placed = this.samples.place(round.sampleId, round.timeStamp, this.passed(true))
     return placed !== undefined && placed.skipped >= this.slots
   }
 
@@ -227,7 +234,7 @@ export class DiagnosticStream {
     const { overdue, next: expected } = this
     const isFirst = this.tally.last === undefined
     const bytes = await this.ring.read(0, this.slots)
-    const { items, first, last } = this.take(bytes, order(this.slots, this.oldest(bytes)))
+    const { items, first, last } = this.take(bytes, order(this.slots, this.oldest(bytes)), this.holdsLast(bytes))
     this.looked = this.clock.now()
     this.overdue = this.more = false
     if (overdue && !isFirst && first !== undefined && first !== expected) this.reading = 'whole'
@@ -237,26 +244,41 @@ export class DiagnosticStream {
 
   /** The slot where ids begin anew. */
   private oldest(bytes: Uint8Array): number {
+    const view = viewOf(bytes)
     let before: number | undefined
     for (let slot = 0; slot < this.slots; slot++) {
-      const id = this.parse(bytes, slot)?.sampleId
+      const at = this.headAt(view, slot)
+      const id = at === undefined ? undefined : sampleIdAt(view, at)
       if (before !== undefined && (id === undefined || ((id - before) & 0xffff) > 0x7fff)) return slot
       before = id
     }
     return 0
   }
 
+  /** Whether the last round that was accepted is still there. */
+  private holdsLast(bytes: Uint8Array): boolean {
+    const view = viewOf(bytes)
+    for (let slot = 0; slot < this.slots; slot++) {
+      const at = this.headAt(view, slot)
+      if (at !== undefined && this.samples.isLast(sampleIdAt(view, at), timeStampAt(view, at))) return true
+    }
+    return false
+  }
+
   /** Takes rounds in the order given, as far as they are new; slots behind the last of them have not been written again. */
-  private take(bytes: Uint8Array, slots: Iterable<number>): Taken {
+  private take(bytes: Uint8Array, slots: Iterable<number>, isIntact: boolean): Taken {
     const taken: Taken = { items: [], end: 0, old: 0, foreign: 0, first: undefined, last: undefined }
+    const view = viewOf(bytes)
+    const intact = this.passed(true)
+    let passed = { ...intact, isIntact }
     let [index, old, foreign, isTorn] = [0, 0, 0, false]
     for (const slot of slots) {
       if (this.wantedRounds() <= 0) break
       index++
-      const round = this.parse(bytes, slot)
+      const round = this.parse(view, slot)
       foreign += round?.foreign ?? 0
       if (round === undefined) continue
-      const placed = this.samples.place(round.sampleId, round.timeStamp, this.mostTicks())
+      const placed = this.samples.place(round.sampleId, round.timeStamp, passed)
       if (placed === undefined) {
         old++
         continue
@@ -267,8 +289,10 @@ export class DiagnosticStream {
       this.samples.accept(placed)
       const gap = this.tally.add(placed, round.missing, this.clock.now())
       if (gap !== undefined) taken.items.push(gap)
-      const { sample, ticks } = placed
-      taken.items.push({ kind: 'sample', sample, ticks, values: round.values, records: this.recordsOf(bytes, slot) })
+      // What follows lies in the same ring as this one.
+      passed = intact
+      const records = this.recordsOf(bytes, slot)
+      taken.items.push({ kind: 'sample', sample: placed.sample, ticks: placed.ticks, values: round.values, records })
       taken.old += old
       taken.foreign += foreign
       old = foreign = 0
@@ -285,30 +309,38 @@ export class DiagnosticStream {
     return bytes.subarray(slot * size, (slot + 1) * size)
   }
 
-  /** The records of a round, in whatever order; undefined for an empty slot and for one without a record of ours. */
-  private parse(bytes: Uint8Array, slot: number): Parsed | undefined {
+  /**
+   * The records of a round, in whatever order; undefined for an empty slot and for one without a record of ours. A slot that was
+   * never written is all zero: no counter has the id 0.
+   */
+  private parse(view: DataView, slot: number): Parsed | undefined {
     const { length } = this.given.counters
     const values = new Array<bigint | undefined>(length).fill(undefined)
-    let head: { readonly sampleId: number; readonly timeStamp: number } | undefined
-    let missing = length
-    let foreign = 0
-    for (let index = 0; index < length; index++) {
-      const at = (slot * length + index) * RECORD
-      if (isEmpty(bytes, at)) continue
-      const record = recordAt(bytes, at)
-      const place = this.places.get(record.counter)
+    let [sampleId, timeStamp, missing, foreign] = [-1, 0, length, 0]
+    const start = slot * length * RECORD
+    for (let at = start; at < start + length * RECORD; at += RECORD) {
+      const counter = counterAt(view, at)
+      const place = this.places.get(counter)
       if (place === undefined) {
+        if (counter === 0) continue
         foreign++
-        this.stranger = record.counter
+        this.stranger = counter
         continue
       }
-      head ??= record
-      if (record.sampleId !== head.sampleId || values[place] !== undefined) continue
-      values[place] = record.value
+      if (sampleId < 0) [sampleId, timeStamp] = [sampleIdAt(view, at), timeStampAt(view, at)]
+      if (sampleIdAt(view, at) !== sampleId || values[place] !== undefined) continue
+      values[place] = valueAt(view, at)
       missing--
     }
-    if (head === undefined) return undefined
-    return { sampleId: head.sampleId, timeStamp: head.timeStamp, values, missing, foreign }
+    return sampleId < 0 ? undefined : { sampleId, timeStamp, values, missing, foreign }
+  }
+
+  /** Where the first record of ours is in a slot; undefined where there is none. */
+  private headAt(view: DataView, slot: number): number | undefined {
+    const { length } = this.given.counters
+    for (let at = slot * length * RECORD; at < (slot + 1) * length * RECORD; at += RECORD)
+      if (this.places.has(counterAt(view, at))) return at
+    return undefined
   }
 
   /** Nothing new came: whether that is as it should be. */
@@ -348,6 +380,8 @@ interface Parsed {
   readonly missing: number
   readonly foreign: number
 }
+
+const viewOf = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
 
 function* order(slots: number, start: number): Generator<number> {
   for (let index = 0; index < slots; index++) yield (start + index) % slots

@@ -122,11 +122,12 @@ export class DiagnosticCounters {
     if (slot >= 2 ** logSamples) throw new Refusal(Status.BAD_INDEX, 'sample_index')
     if (outboxLength < HEADER + wanted * RECORD) throw new Refusal(Status.BAD_OUTP_LEN, 'outbox too short')
     const rounds = onDemand ? 1 : Math.min(Math.ceil(wanted / counters.length), 2 ** logSamples - slot)
-    const records = Buffer.alloc(wanted * RECORD)
+    const records = new Uint8Array(wanted * RECORD)
+    const view = new DataView(records.buffer)
     const now = this.clock.ticks()
     for (let round = 0; round < rounds; round++) {
       const sample = onDemand ? this.demand(run, now) : this.sampleAt(run, slot + round, now)
-      if (sample !== undefined) write(records, round * counters.length, counters, sample)
+      if (sample !== undefined) write(view, round * counters.length, counters, sample)
     }
     return records
   }
@@ -215,15 +216,15 @@ function check({ profile }: Firmware, wanted: Parameters): void {
 }
 
 /** The record of each counter: id and sample id, time, value; all big-endian. What does not fit is left out. */
-function write(records: Buffer, first: number, counters: readonly number[], { id, ticks }: Sample): void {
+function write(view: DataView, first: number, counters: readonly number[], { id, ticks }: Sample): void {
   const stamp = Number(ticks & 0xffff_ffffn)
   for (const [index, counter] of counters.entries()) {
     const at = (first + index) * RECORD
-    if (at >= records.length) return
-    records.writeUInt16BE(counter, at)
-    records.writeUInt16BE(id & 0xffff, at + 2)
-    records.writeUInt32BE(stamp, at + 4)
-    records.writeBigUInt64BE(valueOf(counter, ticks), at + 8)
+    if (at >= view.byteLength) return
+    view.setUint16(at, counter)
+    view.setUint16(at + 2, id & 0xffff)
+    view.setUint32(at + 4, stamp)
+    view.setBigUint64(at + 8, valueOf(counter, ticks))
   }
 }
 
