@@ -9,7 +9,7 @@ import {
   type DiagnosticCapabilities,
   type DiagnosticParameters,
 } from './diagnostic-counters'
-import { Interrupted } from './errors'
+import { FirmwareError, Interrupted } from './errors'
 import { counterAt, DiagnosticRing, RECORD, sampleIdAt, timeStampAt, valueAt } from './diagnostic-ring'
 import { SampleClock, type Passed } from './diagnostic-samples'
 import { StreamTally, type DiagnosticGap, type DiagnosticStreamSummary } from './diagnostic-tally'
@@ -158,6 +158,8 @@ export class DiagnosticStream {
       return items
     } catch (error) {
       if (error instanceof Interrupted && this.options.signal?.aborted === true) return undefined
+      // A ring that got smaller has fewer slots: firmware refuses those that are gone.
+      if (error instanceof FirmwareError) await this.checkOwner()
       throw error
     }
   }
@@ -343,6 +345,14 @@ export class DiagnosticStream {
     return undefined
   }
 
+  /** @throws DeliveryError EBUSY when the device samples something else */
+  private async checkOwner(): Promise<void> {
+    if (sameSampling(await queryDiagnosticParameters(this.device), this.given)) return
+    throw new DeliveryError('the device samples something else now: somebody has set other parameters', 'EBUSY', {
+      hint: 'diagnostic counters have one set of parameters for the whole device',
+    })
+  }
+
   /** Nothing new came: whether that is as it should be. */
   private async wonder(): Promise<void> {
     const now = this.clock.now()
@@ -352,10 +362,7 @@ export class DiagnosticStream {
     if (this.reading === 'slots') this.overdue = now - Math.max(tally.seen, this.looked) > patience
     if (now - Math.max(tally.seen, this.asked) < Math.max(SUSPICION, patience)) return
     this.asked = now
-    if (!sameSampling(await queryDiagnosticParameters(this.device), this.given))
-      throw new DeliveryError('the device samples something else now: somebody has set other parameters', 'EBUSY', {
-        hint: 'diagnostic counters have one set of parameters for the whole device',
-      })
+    await this.checkOwner()
     if (this.stranger !== undefined && tally.rounds === 0)
       throw new MalformedData('counter_id', `${counterName(this.stranger)} was not asked for, and nothing else comes`)
   }

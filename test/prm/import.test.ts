@@ -142,3 +142,22 @@ struct mlx5_ifc_create_flow_group_in_bits { u8 group_type[0x8]; u8 match_criteri
     undefined,
   ])
 })
+
+test('the supplement names reserved fields, and leaves the rest of a layout alone', () => {
+  const { entries } = importHeaders([
+    {
+      name: 'cap.h',
+      text: 'struct mlx5_ifc_some_cap_bits { u8 first[0x10]; u8 reserved_at_10[0x10]; u8 last[0x20]; };',
+    },
+  ])
+  const line = (offset: number): string =>
+    JSON.stringify({ layout: 'some_cap', named: [['count', offset, 16]], source: 'a test' })
+  const { layouts } = applySupplement(entries, line(16), 's.jsonl')
+  expect(rows(layouts[0]).map((row) => (row as unknown[]).slice(0, 3))).toEqual([
+    ['first', 0, 16],
+    ['count', 16, 16],
+    ['last', 32, 32],
+  ])
+  for (const wrong of [0, 8, 48])
+    expect(() => applySupplement(entries, line(wrong), 's.jsonl')).toThrow(/s\.jsonl:1: count: no reserved field/)
+})

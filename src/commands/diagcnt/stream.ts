@@ -130,10 +130,12 @@ function outcome(
     putBack: put instanceof Error ? 'failed' : put,
     endedBy: endedBy ?? null,
   }
+  const { length } = given.counters
+  const period = parameterText(asked, given, frequencyKhz, periodNanoseconds).split('\n').find(isPeriod) ?? ''
   context.note(
-    `${summary.rounds} samples of ${given.counters.length} counters, ${summary.records} records; ${lostRounds} samples lost, ${summary.repeated} repeated`,
+    `${summary.rounds} samples of ${length} counter${length === 1 ? '' : 's'}, ${summary.records} records; ${lostRounds} samples lost, ${summary.repeated} repeated`,
   )
-  context.note(parameterText(asked, given, frequencyKhz, periodNanoseconds).split('\n').find(isPeriod) ?? '')
+  context.note(period.replace(/ +/g, ' '))
   return {
     device: device.identity,
     data,
