@@ -1,5 +1,4 @@
-import type { FirmwareMessage, MessageSource } from './firmware/trace-messages'
-import { stringsOf } from './firmware/trace-messages'
+import { stringsOf, type FirmwareMessage, type MessageSource } from './firmware/trace-messages'
 import type { Machine } from './machine'
 
 /** Lines that the kernel keeps of each buffer. */

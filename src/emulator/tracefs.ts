@@ -1,7 +1,7 @@
 import { readdirSync } from 'node:fs'
 import { Errno } from './caller'
 import type { Opened, Tree } from './fuse/tree'
-import { KernelTrace, type TraceBuffer } from './kernel-trace'
+import { KernelTrace, TraceBuffer } from './kernel-trace'
 import type { Machine } from './machine'
 
 /** Where the tree has them; they are mounted over the real ones. */
@@ -36,7 +36,7 @@ export function addTracefs(tree: Tree, machines: readonly Machine[]): void {
 }
 
 function newBuffer(trace: KernelTrace, name: string): TraceBuffer {
-  const buffer: TraceBuffer = { enabled: false, lines: [], lost: 0 }
+  const buffer = new TraceBuffer()
   trace.instances.set(name, buffer)
   return buffer
 }

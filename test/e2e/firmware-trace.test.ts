@@ -185,6 +185,12 @@ describe('fwtrace of a device in process', () => {
       'partial',
       true,
     ])
+    const gone = mlx5ctl('fwtrace', emu, '--follow', '-j', '--fault', 'unplug@40')
+    expect([gone.status, parseEnvelope(gone.stdout).error?.errno, dataOf(gone.stdout).messages.length > 50]).toEqual([
+      8,
+      'ENODEV',
+      true,
+    ])
     expect(run('--format', 'ndjson', '-o', at('out')).status).toBe(8)
     expect(readdirSync(folder)).toEqual(['out.partial'])
     expect(run('--format', 'trace', '-o', at('trace')).status).toBe(8)

@@ -189,6 +189,20 @@ describe('a ring that is written to meanwhile', () => {
       }
   })
 
+  test('a block that is written while it is copied comes as it is at last', () => {
+    const { ring, write } = ringOf(1n)
+    write(3)
+    const whole = Buffer.from(ring)
+    let copies = 0
+    // The first copy has only half of what is being written.
+    const slice = (from: number, to: number): Uint8Array => {
+      const copy = Uint8Array.prototype.slice.call(ring, from, to)
+      return copies++ === 0 ? copy.fill(0xaa, 0, 128) : copy
+    }
+    const reader = new RingReader(Object.assign(ring, { slice }))
+    expect(Buffer.concat(reader.poll().map(({ bytes }) => bytes)).equals(whole.subarray(0, 3 * 256))).toBe(true)
+  })
+
   test('what was begun before a gap is not finished with parameters behind it', () => {
     const one = decoder()
     one.push(stringEvent({ time: 1n, id: 5, number: 7 }, section.addresses[2] ?? 0))

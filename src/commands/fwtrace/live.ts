@@ -66,15 +66,21 @@ async function traceRegisters(
   const frequency = strings.parameters.frequencyKilohertz
   const writer = new TraceWriter(context, { source: 'registers', device: device.identity, frequency }, options)
   const decoding = new RingWriter(context, writer, strings)
-  let end: { endedBy?: string; failure?: Error } = {}
-  await withFirmwareTracer(device, capabilities, options, async (trace) => {
-    onStart()
-    end = await endOf(() => listen(context, trace, options, decoding))
-    // What came until the end.
-    for (const part of trace.look()) await decoding.add(part)
-    if (end.failure !== undefined && !isKept(context)) throw end.failure
-  })
-  return decoding.result(end)
+  let end: End | undefined
+  try {
+    await withFirmwareTracer(device, capabilities, options, async (trace) => {
+      onStart()
+      end = await endOf(() => listen(context, trace, options, decoding))
+      // What came until the end.
+      for (const part of trace.look()) await decoding.add(part)
+      if (end.failure !== undefined && !isKept(context)) throw end.failure
+    })
+  } catch (error) {
+    // Nor could it be given back: a device that is gone, as a rule. What was read is written all the same.
+    if (end === undefined || !isKept(context) || !(error instanceof Error) || isClosedPipe(error)) throw error
+    return decoding.result({ failure: end.failure ?? error })
+  }
+  return decoding.result(end ?? {})
 }
 
 /** All strings of the firmware, with a bar where that takes long. */
@@ -119,14 +125,21 @@ async function rest(context: Context, milliseconds: number, until: number): Prom
   }
 }
 
+interface End {
+  readonly endedBy?: string
+  readonly failure?: Error
+}
+
+const isClosedPipe = (error: unknown): boolean => (error as NodeJS.ErrnoException | null)?.code === 'EPIPE'
+
 /** A signal is the end of a trace, not a failure of it. Of JSON and trace files what there was is written in spite of one. */
-async function endOf(work: () => Promise<void>): Promise<{ endedBy?: string; failure?: Error }> {
+async function endOf(work: () => Promise<void>): Promise<End> {
   try {
     await work()
     return {}
   } catch (error) {
     if (error instanceof Interrupted) return { endedBy: error.signal }
-    if ((error as NodeJS.ErrnoException).code === 'EPIPE') throw error
+    if (isClosedPipe(error)) throw error
     return { failure: error instanceof Error ? error : new Error(String(error)) }
   }
 }
@@ -155,7 +168,7 @@ class RingWriter {
     else await this.writer.messages(messages)
   }
 
-  async result(end: { endedBy?: string; failure?: Error }): Promise<Result> {
+  async result(end: End): Promise<Result> {
     if (!this.context.options.raw) await this.writer.messages(this.decoder.finish())
     return this.writer.result(this.decoder.counts, end)
   }
