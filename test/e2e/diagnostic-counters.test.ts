@@ -243,15 +243,17 @@ describe('diagnostic counters of a device in process', () => {
   })
 
   test('Ctrl-C ends a stream: all is written, the summary too, and the code is 130', async () => {
-    const child = spawn(process.execPath, [bin, 'diagcnt', 'stream', emu, '0x401', '-j', ...slow])
+    const child = spawn(process.execPath, [bin, 'diagcnt', 'stream', emu, '0x401', '-j', '-v', ...slow])
     let [stdout, stderr] = ['', '']
     child.stdout.on('data', (data: Buffer) => (stdout += data.toString()))
-    child.stderr.on('data', (data: Buffer) => (stderr += data.toString()))
-    setTimeout(() => child.kill('SIGINT'), 1500)
+    child.stderr.on('data', (data: Buffer) => {
+      stderr += data.toString()
+      if (stderr.split('QUERY_DIAGNOSTIC_COUNTERS').length > 20) child.kill('SIGINT')
+    })
     const code = await new Promise((resolve) => child.on('close', resolve))
     const { data } = parseEnvelope(stdout)
     expect([code, data?.endedBy, data?.putBack, data?.lostRounds]).toEqual([130, 'SIGINT', 'stopped', 0])
-    expect(data?.rounds).toBeGreaterThan(10)
+    expect(data?.rounds).toBeGreaterThan(0)
     expect(stderr).toMatch(/samples of 1 counter, \d+ records; 0 samples lost, 0 repeated$/m)
   })
 })
@@ -259,6 +261,9 @@ describe('diagnostic counters of a device in process', () => {
 describeUnless(missingForEmulatedNodes(), 'diagnostic counters through real nodes', () => {
   const params = (node: string): string =>
     `mlx5ctl cmd ${node} QUERY_DIAGNOSTIC_PARAMS --out-length 84 -j | jq -c '.data.outbox|{flags:.[24:32],list:.[64:80]}'`
+  /** Waits until counter 0x401 is sampled. */
+  const sampling =
+    'sampling() { until mlx5ctl cmd fwctl0 QUERY_DIAGNOSTIC_PARAMS --out-length 84 -j | jq -r .data.outbox | cut -c65-72 | grep -q 00000401; do sleep 0.1; done; }\n'
   const other = 'mlx5ctl diagcnt set mlx5_core.ctl.0 0x2006 --log-samples 3 --period 1ms -q >/dev/null'
 
   test('set in one process, dumped in others, stopped', () => {
@@ -303,8 +308,8 @@ describeUnless(missingForEmulatedNodes(), 'diagnostic counters through real node
   test('what was sampled before goes on, however a stream ends', () => {
     const ends = [
       ['0', '--count 3 >/dev/null'],
-      ['130', '>/dev/null & pid=$!; sleep 1.5; kill -INT $pid; wait $pid'],
-      ['143', '--log-period 12 > >(sleep 4) & pid=$!; sleep 2; kill -TERM $pid; wait $pid'],
+      ['130', '>/dev/null & pid=$!; sampling; kill -INT $pid; wait $pid'],
+      ['143', '--log-period 12 > >(sleep 4) & pid=$!; sampling; sleep 1; kill -TERM $pid; wait $pid'],
       ['141', '--log-period 16 | head -1 >/dev/null; (exit ${PIPESTATUS[0]})'],
       // Something was written: what is there is partial.
       ['8', '--timeout 1 >/dev/null'],
@@ -313,7 +318,8 @@ describeUnless(missingForEmulatedNodes(), 'diagnostic counters through real node
       return { code, script: `mlx5ctl diagcnt stream mlx5_core.ctl.0 0x401 ${period} ${line}` }
     })
     const { stdout } = emulated(
-      ends.map(({ script }) => `${other}; ${params('fwctl0')}; ${script}; echo $?; ${params('fwctl0')}`).join('\n'),
+      sampling +
+        ends.map(({ script }) => `${other}; ${params('fwctl0')}; ${script}; echo $?; ${params('fwctl0')}`).join('\n'),
     )
     // Repetitive and enabled; put back with clear, so that its ring begins anew.
     const expected = ends.map(
@@ -325,7 +331,7 @@ describeUnless(missingForEmulatedNodes(), 'diagnostic counters through real node
 
   test('two streams at once: the first says that somebody else has set other parameters', () => {
     const { stdout, stderr } = emulated(
-      `mlx5ctl diagcnt stream mlx5_core.ctl.0 0x401 ${slow.join(' ')} >/dev/null & pid=$!; sleep 1.5
+      `${sampling}mlx5ctl diagcnt stream mlx5_core.ctl.0 0x401 ${slow.join(' ')} >/dev/null & pid=$!; sampling
        ${other}; wait $pid; echo $?; ${params('fwctl0')}`,
     )
     expect(stdout).toBe('8\n{"flags":"44000013","list":"0000200600000000"}\n')
