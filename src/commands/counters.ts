@@ -25,16 +25,18 @@ export async function run(context: Context, words: readonly string[]): Promise<R
     if (words.length > 1) throw new UsageError('counters list takes no device: it shows what can be asked for')
     return listGroups(context)
   }
+  const [first = ''] = words
+  if (counterGroups.some(({ name }) => name === first)) throw new UsageError(`devices come first, and then ${first}`)
   const { names, groups } = split(words)
   const wanted = wantedGroups(groups)
   const scope = scopeOf(context)
-  const watched = watchOptions(context)
+  const byName = groups.length > 0
+  const watched = watchOptions(context, byName)
   const [name = '', other] = names
   if (other !== undefined && (watched !== undefined || context.options.record !== undefined))
     throw new UsageError(`${watched === undefined ? '--record' : '--watch'} is for one device, not ${names.join(', ')}`)
   const twice = names.find((one, index) => names.indexOf(one) !== index)
   if (twice !== undefined) throw new UsageError(`the device ${twice} is given twice`)
-  const byName = groups.length > 0
   if (watched !== undefined) {
     refuseOptions(context, ['nonzero'], 'counters --watch')
     return withDevice(context, name, (device) => watch(context, device, wanted, scope, watched))
@@ -106,12 +108,12 @@ function split(words: readonly string[]): { names: string[]; groups: string[] } 
   return { names, groups: at < 0 ? [] : words.slice(at) }
 }
 
-/** Known, or so much like one that it is a mistyped one and no device. */
+/** Known, or so much like one, or so little like a device, that it is a mistyped one: devices have a digit, a colon or a slash. */
 function isGroup(word: string): boolean {
   const [name = ''] = word.toLowerCase().replaceAll('-', '_').split('.')
   if (/[:/]/.test(word)) return false
   const known = counterGroups.map((group) => group.name)
-  return known.includes(name) || nearest(name, known).length > 0
+  return known.includes(name) || nearest(name, known).length > 0 || !/\d/.test(word)
 }
 
 function listGroups(context: Context): Result {

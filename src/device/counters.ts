@@ -109,31 +109,24 @@ export class CounterReader {
     readings: CounterReading[],
     refused: RefusedCounters[],
   ): Promise<void> {
-    let labels: Labels = {}
+    const found: CounterReading[] = []
     try {
       const around = (this.around ??= await surroundings(this.device, this.scope))
       const known = this.instances.get(group) ?? (await group.instances(around, this.device))
       this.instances.set(group, known)
-      for (labels of known) await this.readInstance({ group, labels, fields }, around, readings, refused)
+      for (const labels of known) {
+        try {
+          const values = await group.read(this.device, labels, around)
+          found.push({ group, labels, values, at: performance.now() })
+        } catch (error) {
+          refused.push({ group, labels, error: refusal(error) })
+        }
+      }
     } catch (error) {
       refused.push({ group, labels: {}, error: refusal(error) })
+    } finally {
+      readings.push(...selected(group, found, fields))
     }
-  }
-
-  private async readInstance(
-    { group, labels, fields }: { group: CounterGroup; labels: Labels; fields: readonly string[] | undefined },
-    around: Surroundings,
-    readings: CounterReading[],
-    refused: RefusedCounters[],
-  ): Promise<void> {
-    let values: CounterValue[]
-    try {
-      values = await group.read(this.device, labels, around)
-    } catch (error) {
-      refused.push({ group, labels, error: refusal(error) })
-      return
-    }
-    readings.push({ group, labels, values: selected(group, values, fields), at: performance.now() })
   }
 }
 
@@ -144,20 +137,29 @@ function refusal(error: unknown): FirmwareError | Unsupported {
   throw error
 }
 
+/**
+ * Only the values that are wanted. Instances differ in what they have: one that has none of them is left out.
+ * @throws NameError for a name that no instance has
+ */
 function selected(
   group: CounterGroup,
-  values: readonly CounterValue[],
+  found: readonly CounterReading[],
   fields: readonly string[] | undefined,
-): readonly CounterValue[] {
-  if (fields === undefined) return values
-  return fields.map((field) => {
-    const found = values.find(({ name }) => name === field)
-    if (found !== undefined) return found
-    const names = values.map(({ name }) => name)
-    const like = nearest(field, names)
+): readonly CounterReading[] {
+  if (fields === undefined || found.length === 0) return found
+  const names = [...new Set(found.flatMap(({ values }) => values.map(({ name }) => name)))]
+  const unknown = fields.find((field) => !names.includes(field))
+  if (unknown !== undefined) {
+    const like = nearest(unknown, names)
     const hint = like.length === 0 ? `it has ${names.join(', ')}` : `did you mean ${like.join(', ')}?`
-    throw new NameError(`${group.name} has no value ${field}; ${hint}`, like)
-  })
+    throw new NameError(`${group.name} has no value ${unknown} here; ${hint}`, like)
+  }
+  return found
+    .map((reading) => ({
+      ...reading,
+      values: fields.flatMap((field) => reading.values.find(({ name }) => name === field) ?? []),
+    }))
+    .filter(({ values }) => values.length > 0)
 }
 
 const MOST_TRAFFIC_CLASSES = 8
@@ -174,6 +176,7 @@ async function surroundings(device: Device, scope: CounterScope): Promise<Surrou
     trafficClasses: classes === 0 ? MOST_TRAFFIC_CLASSES : Math.min(MOST_TRAFFIC_CLASSES, classes + 1),
     isInfiniband: general.port_type !== undefined && kind === 'IB',
     sumsQueueCounters: number('q_counter_aggregation') === 1,
+    has: (capability) => (general[capability] === undefined ? undefined : number(capability) === 1),
     scope,
   }
 }

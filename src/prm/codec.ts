@@ -24,6 +24,8 @@ export interface FieldRange {
   readonly width: number
   readonly value: number | bigint | Uint8Array
   readonly reserved: boolean
+  /** Its enumeration, and what that calls the value. */
+  readonly enum?: string
   readonly enumName?: string
   readonly access?: Access
 }
@@ -154,6 +156,7 @@ export class Codec {
         width: member.width,
         value,
         reserved: member.reserved,
+        ...(member.enum === undefined ? {} : { enum: member.enum }),
         ...(name === undefined ? {} : { enumName: name }),
         ...(access === undefined ? {} : { access }),
       })

@@ -96,7 +96,7 @@ describe('values', () => {
   })
 
   test('temperatures are signed eighths of a degree, by sensor and name', async () => {
-    const found = await read(['temperature'], ({ register, image }) => {
+    const sensors = ({ register, image }: Asked): Said => {
       const answer = Buffer.from(image)
       if (register === MTCAP) answer.writeBigUInt64BE(0b101n, 8)
       else if (register === MTMP && image.readUInt16BE(2) === 0) {
@@ -108,7 +108,8 @@ describe('values', () => {
         answer.writeUInt16BE(0x1f8, 0xa)
       } else return undefined
       return answer
-    })
+    }
+    const found = await read(['temperature'], sensors)
     expect(found.readings.map(({ labels }) => labels)).toEqual([{ sensor: 0 }, { sensor: 2 }])
     expect(found.readings[0]?.values.slice(0, 3)).toMatchObject([
       { name: 'sensor_name', value: 'asic', type: 'info' },
@@ -121,6 +122,8 @@ describe('values', () => {
       ['temperature_threshold_hi', 0],
       ['temperature_threshold_lo', 0],
     ])
+    const { readings } = await read(['temperature.max_temperature'], sensors)
+    expect(readings.map(({ labels, values }) => [labels, values.length])).toEqual([[{ sensor: 0 }, 1]])
   })
 
   test('counters of commands are at their offsets', async () => {
@@ -133,7 +136,11 @@ describe('values', () => {
         body.writeUInt32BE(3, 0x3c)
         body.writeBigUInt64BE(1n << 33n, 0x10)
       } else if (opcode === QUERY_Q_COUNTER) body.writeUInt32BE(0xffff_ffff, 0x30 - 0x10)
-      else return undefined
+      else if (opcode === QUERY_HCA_CAP) {
+        // nic_receive_steering_discard and vnic_env_int_rq_oob of the GENERAL capabilities: bits 832 and 364.
+        body[104] = 0x80
+        body[45] = 0x08
+      } else return undefined
       return body
     })
     const of = (name: string): unknown => (find(found, name) as { value?: unknown } | undefined)?.value
@@ -142,6 +149,12 @@ describe('values', () => {
     expect(of('internal_rq_out_of_buffer')).toBe(3)
     expect(of('nic_receive_steering_discard')).toBe(1n << 33n)
     expect(of('out_of_buffer')).toBe(0xffff_ffff)
+    // What the capabilities say is not counted would read as 0.
+    expect([of('cq_overrun'), of('receive_discard_vport_down'), of('eth_wqe_too_small')]).toEqual([
+      undefined,
+      undefined,
+      0,
+    ])
     expect(found.readings.map(({ labels }) => labels)).toEqual([{}, {}, { counter_set: 0 }])
   })
 
@@ -149,11 +162,15 @@ describe('values', () => {
     const found = await read(['pcie_performance', 'pcie_performance_2'], (asked) => {
       if (asked.register !== MPCNT) return undefined
       const answer = Buffer.from(asked.image)
-      if (groupOf(asked) === 0) answer.writeUInt32BE(97, SET + 0x34)
-      else if (groupOf(asked) === 4) answer.writeBigUInt64BE(0x1_0000_0002n, SET + 0x10)
+      if (groupOf(asked) === 0) {
+        answer.writeUInt32BE(97, SET + 0x34)
+        answer.writeUInt16BE(0x0905, SET + 0x62)
+      }
+      if (groupOf(asked) === 4) answer.writeBigUInt64BE(0x1_0000_0002n, SET + 0x10)
       return answer
     })
     expect(find(found, 'outbound_stalled_writes')).toMatchObject({ value: 97, type: 'gauge', unit: 'percent' })
+    expect(find(found, 'fber')).toMatchObject({ value: 5e-9, type: 'gauge', unit: 'ratio' })
     expect(find(found, 'outbound_stalled_writes_events')).toMatchObject({ type: 'counter' })
     expect(find(found, 'outbound_read_data_dword')).toMatchObject({ value: 0x1_0000_0002n, unit: 'dwords' })
   })
@@ -198,6 +215,7 @@ describe('values', () => {
     answer.writeInt16BE(-0x180, SET + 0x4c)
     answer.writeUInt16BE(33_125, SET + 0x4e)
     answer.writeUInt16BE(512, SET + 0x50)
+    answer.writeInt16BE(-3, SET + 0x52)
     answer.writeUInt16BE(3000, SET + 0x70)
     answer[SET + 0x9a] = 1 << 2
     answer[SET + 0x9e] = mask
@@ -206,7 +224,7 @@ describe('values', () => {
 
   test.each([
     ['what it measures, power in microwatts', {}, true, { rx_power_lane0: 0.000512, tx_bias_lane0: 0.006 }],
-    ['power in a unit that nobody tells', {}, false, { rx_power_lane0: 512 }],
+    ['power in whole dBm', {}, false, { rx_power_lane0: 512, rx_power_lane1: -3 }],
     ['CMIS: scales of its own', { identifier: 8, length: 0x83 }, true, { cable_length: 30, tx_bias_lane0: 0.012 }],
   ])('the module: %s', async (_, page, inMicrowatts, expected) => {
     const found = await read(['module'], ({ register, image }) => {
@@ -228,7 +246,7 @@ describe('values', () => {
       voltage: 3.3125,
       ...expected,
     })
-    expect(find(found, 'rx_power_lane0')).toMatchObject({ unit: inMicrowatts ? 'watts' : null })
+    expect(find(found, 'rx_power_lane0')).toMatchObject({ unit: inMicrowatts ? 'watts' : 'dbm' })
   })
 
   test('a module that measures nothing has no measurements that are 0', async () => {
@@ -346,7 +364,7 @@ describe('refusals', () => {
     expect(values(found)).toEqual({ symbol_errors: 5n, link_down_events: 0 })
     expect(Object.keys(values(await read(['phy.symbol_errors', 'phy'], answer))).length).toBeGreaterThan(20)
     await expect(read(['phy.symbol_error'], answer)).rejects.toThrow(
-      /phy has no value symbol_error; did you mean symbol_errors/,
+      /phy has no value symbol_error here; did you mean symbol_errors/,
     )
   })
 })

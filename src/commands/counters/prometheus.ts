@@ -121,6 +121,8 @@ const units: Readonly<Record<Unit, Base>> = {
   celsius: base('celsius'),
   volts: base('volts'),
   watts: base('watts'),
+  // Of a logarithm there is no base unit to multiply into.
+  dbm: base('dbm'),
   amperes: base('amperes'),
   metres: base('meters'),
   ratio: base('ratio'),

@@ -59,6 +59,7 @@ const unitSigns: Readonly<Record<Exclude<CounterValue['unit'], null>, string>> =
   celsius: 'C',
   volts: 'V',
   watts: 'W',
+  dbm: 'dBm',
   amperes: 'A',
   metres: 'm',
   ratio: '',

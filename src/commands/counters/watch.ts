@@ -20,6 +20,8 @@ const INTERVAL = 1000
 const CLOCK = 'host monotonic'
 
 export interface WatchOptions {
+  /** Groups were asked for by name: one that is refused makes the result partial. */
+  readonly byName: boolean
   /** Milliseconds. */
   readonly interval: number
   /** Turns after which it ends. */
@@ -27,7 +29,7 @@ export interface WatchOptions {
 }
 
 /** @returns undefined where nobody wants to watch @throws UsageError */
-export function watchOptions({ own, options }: Context): WatchOptions | undefined {
+export function watchOptions({ own, options }: Context, byName: boolean): WatchOptions | undefined {
   const { watch, interval, count } = own
   if (watch !== true && interval === undefined && count === undefined) return undefined
   if (options.format === 'prometheus')
@@ -37,7 +39,7 @@ export function watchOptions({ own, options }: Context): WatchOptions | undefine
   const turns = count === undefined ? Number.POSITIVE_INFINITY : Number(count)
   if (!(turns >= 1) || (Number.isFinite(turns) && !Number.isSafeInteger(turns)))
     throw new UsageError(`--count ${String(count)}: it is a number of turns, at least 1`)
-  return { interval: interval === undefined ? INTERVAL : parseDuration(interval, '--interval'), count: turns }
+  return { byName, interval: interval === undefined ? INTERVAL : parseDuration(interval, '--interval'), count: turns }
 }
 
 /** One instance of a group in one turn. */
@@ -57,7 +59,7 @@ export async function watch(
   device: Device,
   wanted: readonly WantedGroup[],
   scope: CounterScope,
-  { interval, count }: WatchOptions,
+  { byName, interval, count }: WatchOptions,
 ): Promise<Result> {
   const { signal } = context
   const reader = new CounterReader(device, wanted, scope)
@@ -65,7 +67,7 @@ export async function watch(
   let before = await reader.read()
   if (before.failure !== undefined) throw before.failure
   const { refused } = before
-  for (const warning of refusalWarnings(refused, false)) context.note(warning)
+  for (const warning of refusalWarnings(refused, byName)) context.note(`warning: ${warning}`)
   let next = performance.now() + interval
   let failure: Error | undefined
   for (let turn = 1; turn <= count && failure === undefined; turn++) {
@@ -83,7 +85,8 @@ export async function watch(
     data: { clock: CLOCK, turns: shown.turns, refused: refused.map(refusedData) },
     records: [],
     text: () => '',
-    ...(endedBy === undefined ? { failure } : { endedBy, partial: true }),
+    partial: endedBy !== undefined || (byName && refused.length > 0),
+    ...(endedBy === undefined ? { failure } : { endedBy }),
   }
 }
 
@@ -157,22 +160,22 @@ function turnText(turn: number, turns: readonly Turn[]): string {
   if (changed.length === 0) return `${title}: no counter changed\n`
   const rows = changed.flatMap(({ reading, changes }) =>
     changes.map(({ name, value, delta, rate, reset }) => [
-      `${heading(reading)}.${name}`,
       String(value),
       reset ? 'cleared' : `+${String(delta)}`,
       rate === null ? '-' : rateText(rate),
+      `${heading(reading)}.${name}`,
     ]),
   )
-  return `${title}\n${rightAligned([['COUNTER', 'VALUE', 'CHANGE', 'PER SECOND'], ...rows])}`
+  return `${title}\n${rightAligned([['VALUE', 'CHANGE', 'PER SECOND', 'COUNTER'], ...rows])}`
 }
 
 /** Three digits are enough of what is small; what is large has none behind the point. */
 const rateText = (rate: number): string => (rate >= 1000 ? rate.toFixed(0) : rate.toPrecision(3))
 
-/** The first column is a name, the others are numbers. */
+/** Numbers, and last the name: what is cut off a narrow terminal is never the end of a number. */
 function rightAligned(rows: readonly (readonly string[])[]): string {
-  const widths = [0, 1, 2, 3].map((column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)))
-  const pad = (cell: string, column: number): string =>
-    column === 0 ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0)
+  const last = (rows[0]?.length ?? 1) - 1
+  const widths = [...Array(last).keys()].map((column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)))
+  const pad = (cell: string, column: number): string => (column === last ? cell : cell.padStart(widths[column] ?? 0))
   return rows.map((row) => `${row.map(pad).join('  ')}\n`).join('')
 }

@@ -146,6 +146,26 @@ const vports = ({ scope }: Surroundings): Labels[] => scope.vports?.map((vport) 
 const vportFields = ({ vport }: Labels): Struct =>
   vport === undefined ? {} : { other_vport: 1, vport_number: Number(vport) }
 
+/** What is not counted reads as 0: GENERAL capabilities say which counters there are, by names that are much like theirs. */
+const vnicCapabilities: Readonly<Record<string, string>> = {
+  total_error_queues: 'vnic_env_queue_counters',
+  send_queue_priority_update_flow: 'vnic_env_queue_counters',
+  nic_receive_steering_discard: 'nic_receive_steering_discard',
+  receive_discard_vport_down: 'receive_discard_vport_down',
+  transmit_discard_vport_down: 'transmit_discard_vport_down',
+  async_eq_overrun: 'eq_overrun_count',
+  comp_eq_overrun: 'eq_overrun_count',
+  invalid_command: 'invalid_command_count',
+  quota_exceeded_command: 'quota_exceeded_count',
+  internal_rq_out_of_buffer: 'vnic_env_int_rq_oob',
+  cq_overrun: 'vnic_env_cq_overrun',
+  generated_pkt_steering_fail: 'vnic_env_cnt_steering_fail',
+  handled_pkt_steering_fail: 'vnic_env_cnt_steering_fail',
+  bar_uar_access: 'vnic_env_cnt_bar_uar_access',
+  odp_local_triggered_page_fault: 'vnic_env_cnt_odp_page_fault',
+  odp_remote_triggered_page_fault: 'vnic_env_cnt_odp_page_fault',
+}
+
 const functionGroups: readonly CounterGroup[] = [
   {
     name: 'vport',
@@ -160,10 +180,11 @@ const functionGroups: readonly CounterGroup[] = [
     title: 'drops and overruns of the vNIC',
     source: 'QUERY_VNIC_ENV',
     instances: vports,
-    read: async (device, labels) => {
+    read: async (device, labels, { has }) => {
       const leaves = await commandLeaves(device, 'QUERY_VNIC_ENV', vportFields(labels))
       const own = leaves.map((leaf) => ({ ...leaf, name: leaf.name.replace(/^vport_env\./, '') }))
-      return valuesOf(own, 'counter', (name) => (name.endsWith('_error_queues') ? { type: 'gauge' } : undefined))
+      const counted = own.filter(({ name }) => has(vnicCapabilities[name] ?? '') !== false)
+      return valuesOf(counted, 'counter', (name) => (name.endsWith('_error_queues') ? { type: 'gauge' } : undefined))
     },
   },
   {

@@ -158,10 +158,10 @@ const pcieLink: CounterGroup = {
   read: async (device) => {
     const leaves = await registerLeaves(device, 'MPEIN', {})
     const number = (name: string): number => Number(find(leaves, name)?.value ?? 0)
-    const speed = pcieSpeeds[number('link_speed_active')]
+    const speed = number('link_speed_active')
     const power = number('pci_power')
     return [
-      ...(speed === undefined ? [] : [info('link_speed_active', speed)]),
+      info('link_speed_active', pcieSpeeds[speed] ?? String(speed)),
       gauge('link_width_active', number('link_width_active')),
       gauge('link_width_enabled', number('link_width_enabled')),
       gauge('max_payload_size', 128 * 2 ** number('max_payload_size'), 'bytes'),

@@ -33,8 +33,8 @@ const texts = ['vendor_name', 'vendor_pn', 'vendor_rev', 'vendor_sn']
 const words = ['cable_type', 'cable_technology', 'cable_vendor', 'module_st', 'rx_power_type', 'error_code']
 
 /**
- * Who made the module and how it does. What it does not measure is left out; power has no unit here where the device gives it
- * in dBm, whose steps no source tells.
+ * Who made the module and how it does; what it does not measure is left out. Power is in microwatts where the device gives it so, else in
+ * whole dBm, two's complement (as mstlink prints it).
  */
 async function readModule(device: Device, { port }: Labels): Promise<CounterValue[]> {
   const inMicrowatts = await givesMicrowatts(device)
@@ -58,11 +58,11 @@ async function readModule(device: Device, { port }: Labels): Promise<CounterValu
   ]
 }
 
-function measurement(name: string, inMicrowatts: boolean, bias: number): FieldRule | undefined {
+function measurement(name: string, inMicrowatts: boolean, bias: number): FieldRule {
   if (name.startsWith('temperature')) return { unit: 'celsius', scale: 1 / 256, signed: true }
   if (name.startsWith('voltage')) return { unit: 'volts', scale: 1e-4 }
   if (name.startsWith('tx_bias')) return { unit: 'amperes', scale: bias }
-  return inMicrowatts ? { unit: 'watts', scale: 1e-6 } : undefined
+  return inMicrowatts ? { unit: 'watts', scale: 1e-6 } : { unit: 'dbm', signed: true }
 }
 
 /** Metres; of CMIS modules two bits say in what steps. */

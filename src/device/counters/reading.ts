@@ -23,6 +23,8 @@ export interface Surroundings {
   readonly isInfiniband: boolean
   /** The device sums up its sets of Q counters. */
   readonly sumsQueueCounters: boolean
+  /** Whether the device has a capability of GENERAL; undefined where they cannot be read. */
+  readonly has: (capability: string) => boolean | undefined
   readonly scope: CounterScope
 }
 
@@ -38,17 +40,25 @@ export interface CounterGroup {
   readonly read: (device: Device, labels: Labels, around: Surroundings) => Promise<CounterValue[]>
 }
 
-/** Reads a register by the values of its index fields. @throws FirmwareError, DeliveryError, Unsupported */
+/**
+ * Reads a register by the values of its index fields. What was asked for, not what an answer repeats of it, says which member of a union it has.
+ * @throws FirmwareError, DeliveryError, Unsupported
+ */
 export async function readRegister(
   device: Device,
   name: string,
   index: Struct,
 ): Promise<{ layout: string; image: Uint8Array }> {
   const { codec, catalogue } = device
-  const target = registerTarget(catalogue, name)
-  const asked = emptyImage(codec, target.layout)
-  for (const [field, value] of Object.entries(index)) codec.set(target.layout, asked, field, value)
-  return { layout: target.layout, image: await accessRegister(device, target, 'read', asked) }
+  const { layout, ...target } = registerTarget(catalogue, name)
+  const asked = emptyImage(codec, layout)
+  const choose = (image: Uint8Array): void => {
+    for (const [field, value] of Object.entries(index)) codec.set(layout, image, field, value)
+  }
+  choose(asked)
+  const image = await accessRegister(device, { layout, ...target }, 'read', asked)
+  choose(image)
+  return { layout, image }
 }
 
 /** Its fields, of those below a union those that the index selects. */

@@ -12,6 +12,7 @@ export type Unit =
   | 'celsius'
   | 'volts'
   | 'watts'
+  | 'dbm'
   | 'amperes'
   | 'metres'
   | 'ratio'
@@ -50,26 +51,24 @@ export function leavesOf(codec: Codec, layout: string, bytes: Uint8Array, below?
     .filter(({ reserved, path, access }) =>
       below === undefined ? !reserved && !asked(access) : !reserved && path.startsWith(`${below}.`),
     )
-    .map(({ path, width, value }) => ({
-      name: below === undefined ? path : withoutUnion(path),
-      width,
-      value,
-      ...wordOf(codec, codec.resolve(layout, path).enum, value),
+    .map((range) => ({
+      name: below === undefined ? range.path : withoutUnion(range.path),
+      width: range.width,
+      value: range.value,
+      ...(range.enum === undefined ? {} : { word: range.enumName ?? bitsInWords(codec, range.enum, range.value) }),
     }))
 }
 
-/** Of a value that is several bits the names of all, where each has one. */
-function wordOf(codec: Codec, enumeration: string | undefined, value: FieldRange['value']): { word?: string } {
-  if (enumeration === undefined || value instanceof Uint8Array) return {}
-  const whole = codec.enumName(enumeration, value)
-  if (whole !== undefined) return { word: whole }
+/** Of a value that is several bits the names of all, where each has one; else the number. */
+function bitsInWords(codec: Codec, enumeration: string, value: FieldRange['value']): string {
+  if (value instanceof Uint8Array) return Buffer.from(value).toString('hex')
   const bits = [...Array(64).keys()].filter((bit) => ((BigInt(value) >> BigInt(bit)) & 1n) === 1n)
   const names = bits.map((bit) => codec.enumName(enumeration, bit < 32 ? 2 ** bit : 1n << BigInt(bit)))
-  return { word: names.length > 1 && names.every((name) => name !== undefined) ? names.join('|') : String(value) }
+  return names.length > 1 && names.every((name) => name !== undefined) ? names.join('|') : String(value)
 }
 
 /** counter_set.eth_2863_cntrs_grp_data_layout_ext.if_in_octets_high -> if_in_octets_high */
-const withoutUnion = (path: string): string => path.split('.').slice(2).join('.') || path
+const withoutUnion = (path: string): string => path.slice(path.indexOf('.', path.indexOf('.') + 1) + 1)
 
 /** What a field is, where it is not what its group is as a rule. */
 export interface FieldRule {
@@ -103,16 +102,18 @@ function wideValue(
   rules: FieldRules,
 ): CounterValue[] | undefined {
   if (width !== 32) return undefined
-  const stem = /^(.*)_(?:high|low)$/.exec(name)?.[1]
-  const high = among.get(`${stem}_high`)
+  const isHigh = name.endsWith('_high')
+  if (!isHigh && !name.endsWith('_low')) return undefined
+  const stem = name.slice(0, name.lastIndexOf('_'))
   const low = among.get(`${stem}_low`)
-  if (stem === undefined || high === undefined || low === undefined) return undefined
-  if (!name.endsWith('_high')) return []
+  if (low === undefined || !among.has(`${stem}_high`)) return undefined
+  if (!isHigh) return []
   return [valued(stem, (BigInt(Number(value)) << 32n) | BigInt(Number(low.value)), 64, usual, rules)]
 }
 
 /** coef * 10^-magnitude (facts: the register file of mstflint); of some the coefficient has a decimal digit of its own. */
 function errorRate({ name }: Leaf, among: ReadonlyMap<string, Leaf>): CounterValue[] | undefined {
+  if (!name.includes('ber_')) return undefined
   const [, stem, part, lane = ''] = /^(.*)_(coef|magnitude|coef_float)(_lane\d+)?$/.exec(name) ?? []
   if (stem === undefined) return undefined
   const coefficient = among.get(`${stem}_coef${lane}`)
