@@ -113,9 +113,10 @@ export class StreamOutput extends GatheringOutput {
  * Opens a file for a result: it is written to a name of its own beside it, synced, and takes its name when all is there; a
  * failure leaves what there is as NAME.partial. A link stays one. What is no regular file (a device, a FIFO) is written to as it
  * is.
+ * @param mode of a new file; one that is overwritten keeps its own
  * @throws OutputError when the file is there and `overwrite` is not set, or cannot be made
  */
-export async function openOutput(name: string, overwrite: boolean, stop: Stop): Promise<Output> {
+export async function openOutput(name: string, overwrite: boolean, stop: Stop, mode = 0o644): Promise<Output> {
   if (name === '') throw new OutputError('-o takes the name of a file', 'usage')
   const descriptor = { '-': 1, '/dev/stdout': 1, '/dev/stderr': 2 }[name]
   if (descriptor !== undefined) return new StreamOutput((contents) => writeAll(descriptor, contents, { stop }))
@@ -126,7 +127,7 @@ export async function openOutput(name: string, overwrite: boolean, stop: Stop): 
     return new StreamOutput((contents) => failingLater(name, writeAll(fd, contents, { stop })))
   }
   if (stat !== undefined && !overwrite) throw alreadyThere(name)
-  return new FileOutput(name, stat, overwrite)
+  return new FileOutput(name, stat, overwrite, mode)
 }
 
 const alreadyThere = (name: string): OutputError =>
@@ -144,10 +145,11 @@ class FileOutput extends GatheringOutput {
     private readonly name: string,
     replaced: Stats | undefined,
     private readonly overwrite: boolean,
+    newMode: number,
   ) {
     super()
     this.file = failing(name, () => behindLinks(name))
-    const mode = replaced === undefined ? 0o644 : replaced.mode & 0o777
+    const mode = replaced === undefined ? newMode : replaced.mode & 0o777
     const { fd, temporary } = failing(name, () => openBeside(this.file, mode))
     this.fd = fd
     this.temporary = temporary

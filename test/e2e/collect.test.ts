@@ -35,7 +35,7 @@ const statuses = ({ manifest }: Unpacked): string[] => [...new Set(manifest.item
 
 describe('a bundle of three devices', () => {
   test('has what each command gives by itself, and says so', () => {
-    const { status, stdout } = mlx5ctl('collect', ...devices, '-j', '-o', at('b.tar.gz'), ...fast)
+    const { status, stdout } = mlx5ctl('collect', ...devices, '-j', '-o', at('b.tar.gz'), ...fast, '--skip', 'regdump')
     const { data } = parseEnvelope(stdout)
     const taken = bundle()
     expect(status).toBe(0)
@@ -44,10 +44,11 @@ describe('a bundle of three devices', () => {
       counts: { partial: 0, failed: 0 },
       items: taken.manifest.items,
     })
+    expect(statSync(at('b.tar.gz')).mode & 0o777).toBe(0o600)
     expect(statuses(taken)).toEqual(['left-out', 'ok'])
     expect(taken.manifest.devices.map(({ folder: own }) => own)).toEqual(folders)
     expect(readdirSync(folder).filter((name) => name.includes('partial'))).toEqual([])
-    for (const name of ['capabilities', 'config-raw', 'regdump', 'coredump', 'rscdump-SX_SLICE_ALL']) {
+    for (const name of ['capabilities', 'config-raw', 'coredump', 'rscdump-SX_SLICE_ALL']) {
       const { command, file } = taken.item('emu-connectx7', name)
       const alone = spawnSync(process.execPath, [bin, ...(command ?? '').split(' ').slice(1)], { maxBuffer: 1 << 28 })
       expect([name, alone.stdout.equals(readFileSync(path.join(taken.folder, file ?? '')))]).toEqual([name, true])
@@ -138,7 +139,7 @@ describe('faults', () => {
   }, 120_000)
 
   test('somewhere in all of it: a valid bundle', async () => {
-    for (const fault of ['errno=EBUSY', 'unplug', 'short']) {
+    for (const fault of ['errno=EBUSY', 'short']) {
       const where = `${fault}@${1 + random.below(1000)}`
       const { status } = await collect(...devices, '--skip', 'regdump,coredump,objects', '--fault', where, '--force')
       const taken = bundle()
@@ -199,10 +200,12 @@ describe('interruptions', () => {
     while (!existsSync(at('b.tar.gz.partial/state.json')) && child.exitCode === null) await sleep(5)
     return { child, ended, said: () => said }
   }
+  /** The built program, which began it: another version does not go on. */
+  const resume = (...words: string[]): Outcome => mlx5ctl('collect', ...words, '-o', at('b.tar.gz'), ...fast)
   const work = ['--only', `capabilities,registers,${few}`]
 
   test('kill -9 at any time leaves what was taken; --resume takes the rest and nothing twice', async () => {
-    await collect(...devices, ...work)
+    resume(...devices, ...work)
     const whole = bundle().manifest.items.map(({ device, name }) => `${device} ${name}`)
     for (let turn = 0; turn < 2; turn++) {
       rmSync(at('b.tar.gz'), { force: true })
@@ -213,7 +216,7 @@ describe('interruptions', () => {
       expect(existsSync(at('b.tar.gz'))).toBe(false)
       expect(statSync(at('b.tar.gz.partial')).mode & 0o777).toBe(0o700)
       const { items: before } = JSON.parse(readFileSync(at('b.tar.gz.partial/state.json'), 'utf8')) as { items: Item[] }
-      const { status, stderr } = await collect(...devices, ...work, '--resume')
+      const { status, stderr } = resume(...devices, ...work, '--resume')
       expect([status, stderr]).toEqual([0, `mlx5ctl: ${before.length} items were taken before; the others follow\n`])
       const { manifest } = bundle()
       expect(manifest.resumed).toBe(1)
@@ -233,21 +236,21 @@ describe('interruptions', () => {
       ),
     )
     expect(readdirSync(folder)).toEqual(['b.tar.gz.partial'])
-    expect((await collect(...devices, ...work, '--resume')).status).toBe(0)
+    expect(resume(...devices, ...work, '--resume').status).toBe(0)
     bundle()
   })
 
   test('what another run left is never mixed in: refused without --resume, and by another plan', async () => {
     const { child, ended } = await start(...devices, ...work, '--fault', 'delay=1ms')
-    const busy = await collect(...devices, ...work, '--resume')
+    const busy = resume(...devices, ...work, '--resume')
     expect([busy.status, busy.stderr]).toEqual([2, expect.stringMatching(/process \d+ is at work on/)])
     child.kill('SIGKILL')
     await ended
-    const plain = await collect(...devices, ...work)
+    const plain = resume(...devices, ...work)
     expect([plain.status, plain.stderr]).toEqual([2, expect.stringMatching(/has what an interrupted run took/)])
-    const other = await collect('emu:connectx7', ...work, '--resume')
+    const other = resume('emu:connectx7', ...work, '--resume')
     expect([other.status, other.stderr]).toEqual([2, expect.stringMatching(/is of other devices, items or options/)])
-    const anew = await collect(...devices, ...work, '--force')
+    const anew = resume(...devices, ...work, '--force')
     expect([anew.status, bundle().manifest.resumed]).toEqual([0, 0])
     const nothing = await runInProcess(['collect', ...devices, '-o', at('c.tar.gz'), '--resume'])
     expect([nothing.status, nothing.stderr]).toEqual([2, expect.stringMatching(/there is no .* to go on with/)])
@@ -266,7 +269,7 @@ describe('interruptions', () => {
     await ended
     const { file } = state().items[0] as Item
     writeFileSync(at(`b.tar.gz.partial/${file ?? ''}`), '{}')
-    expect((await collect(...devices, ...work, '--resume')).status).toBe(0)
+    expect(resume(...devices, ...work, '--resume').status).toBe(0)
     bundle()
   })
 

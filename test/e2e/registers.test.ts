@@ -12,6 +12,7 @@ test.each([
   ['reg set', ['reg', 'set', device, 'PAOS', 'local_port=1', 'admin_status=2', '--yes']],
   ['reg dump', ['reg', 'dump', device, '--all-readable']],
   ['obj list', ['obj', 'list']],
+  ['obj summary', ['obj', 'summary', device, '--id', '0..3']],
   ['obj of a range', ['obj', device, 'eq', '--id', '0..5']],
   ['obj, not sent', ['obj', device, 'qp', '82', '--dry-run']],
 ])('%s: its JSON is what its schema says', (_, words) => {
@@ -36,6 +37,7 @@ test.each([
   ],
   ['an instance that is not there', ['reg', 'get', device, 'PAOS', 'local_port=9'], 6, /PAOS \(0x5006\).*syndrome/],
   ['a register that is not there', ['reg', 'get', device, '--id', '0x1234', '--length', '16'], 6, /register 0x1234/],
+  ['a summary of ids that are none', ['obj', 'summary', device, '--id', 'x'], 2, /x is no id/],
   ['an object that is not there', ['obj', device, 'eq', '9'], 6, /eq 0x9/],
 ])('%s: an error in words', (_, words, code, message) => {
   const { status, stdout, stderr } = mlx5ctl(...words)

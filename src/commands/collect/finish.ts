@@ -147,7 +147,8 @@ async function writeBundle(
   for (const { item, content } of members)
     if (content !== undefined && item.file !== null)
       entries.push({ path: `${root}/${item.file}`, size: item.size ?? 0, content })
-  const file = await openOutput(output, force, stop)
+  // It tells much of the host: nobody else may read it.
+  const file = await openOutput(output, force, stop, 0o600)
   try {
     await writeArchive(entries, new Date(manifest.started), async (piece) => {
       stop()

@@ -61,7 +61,16 @@ export function makePlan(context: Context, names: readonly string[]): Plan {
     parallel: parallelOf(own.parallel),
   }
   const { devRoot, sysfsRoot, transport } = options
-  const deciding = [os.hostname(), names, devices.map(named), plan.host.map(nameOf), plan.redact, plan.interval, choice]
+  const deciding = [
+    context.version,
+    os.hostname(),
+    names,
+    devices.map(named),
+    plan.host.map(nameOf),
+    plan.redact,
+    plan.interval,
+    choice,
+  ]
   const hash = createHash('sha256')
     .update(JSON.stringify([deciding, devRoot, sysfsRoot, transport]))
     .digest('hex')
