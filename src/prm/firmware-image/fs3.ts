@@ -1,6 +1,6 @@
 import { readBoot2 } from './fs4'
 import type { ImageBytes } from './image-bytes'
-import { IMAGE_INFO, readDeviceData, readImageInfo, securityAttributes } from './image-info'
+import { IMAGE_INFO, readDeviceData, readListedInfo, securityAttributes } from './image-info'
 import { readRoms } from './rom'
 import { sectionType } from './section-types'
 import { findSection, isTable, readTable, SECTOR } from './toc'
@@ -17,7 +17,7 @@ export function readFs3(image: ImageBytes, start: number): Omit<FirmwareImage, '
   if (table === undefined) image.problem('ITOC', first, 'no table was found at any sector from here on')
   else readTable(image, table, 'ITOC', 'FS3', start)
   const listed = findSection(image, sectionType.IMAGE_INFO)
-  const info = listed === undefined || listed.size < IMAGE_INFO ? null : readImageInfo(image, listed.offset)
+  const info = listed === undefined || listed.size < IMAGE_INFO ? null : readListedInfo(image, listed.offset)
   if (info === null) image.problem('IMAGE_INFO', table ?? first, 'is in no table')
   const ends = image.sections.map(({ offset, size }) => offset + size).filter((end) => end <= image.length)
   return {

@@ -1,6 +1,6 @@
 import { imageCrc, pointerCrc } from './crc'
 import { hex, type ImageBytes } from './image-bytes'
-import { IMAGE_INFO, readDeviceData, readImageInfo, securityAttributes } from './image-info'
+import { IMAGE_INFO, readDeviceData, readImageInfo, readListedInfo, securityAttributes } from './image-info'
 import { readRoms } from './rom'
 import { sectionType } from './section-types'
 import { findSection, isEntry, isTable, matchingWords, missingTable, readTable, SECTOR, TOC_HEADER } from './toc'
@@ -18,8 +18,10 @@ const HTOC_HEADER = 16
 const HTOC_ENTRY = 8
 const HASHES_TAIL = 8
 /** The header of a boot component, in FS5 in front of its code and behind a signed image. */
-export const BOOT_COMPONENT = 0x2000
+const BOOT_COMPONENT = 0x2000
 const BOOT_COMPONENT_MAGIC = 0x4e564441
+/** Where its first component is described; the length is the second dword, little-endian. */
+const FIRST_COMPONENT = 0x1ee0
 
 const names = [
   'boot_record',
@@ -62,12 +64,14 @@ export function readFs4(image: ImageBytes, format: 'FS4' | 'FS5', start: number)
   const pointed = infoAt(image, at(pointers.image_info))
   const sealed = table === undefined && isSealed(image, at(pointers.toc), pointed)
   if (table !== undefined) {
+    const hashes = at(pointers.hashes_table)
     if (format === 'FS4') readBoot2(image, at(pointers.boot2))
-    readHashes(image, format, at(pointers.hashes_table))
+    else readUnguardedBoot2(image, at(pointers.boot2), at(pointers.digest), hashes)
+    readHashes(image, format, hashes)
     readTable(image, table, 'ITOC', 'FS4', start)
   } else if (!sealed) missingTable(image, 'ITOC', tablePlaces(at(pointers.toc)))
   const listed = findSection(image, sectionType.IMAGE_INFO)
-  const info = listed === undefined || listed.size < IMAGE_INFO ? pointed : readImageInfo(image, listed.offset)
+  const info = listed === undefined || listed.size < IMAGE_INFO ? pointed : readListedInfo(image, listed.offset)
   if (info === null)
     image.problem('IMAGE_INFO', at(pointers.image_info) ?? start, 'is in no table, and not where the header points')
   const end = imageEnd(image, start, sealed || format === 'FS5' ? (info?.burnSize ?? 0) : 0)
@@ -171,6 +175,20 @@ export function readBoot2(image: ImageBytes, at: number | null): number | null {
   return size
 }
 
+/**
+ * Of FS5, which guards it by a digest that is not checked here: the header of its boot component says how long it is together
+ * with the table of hashes.
+ */
+function readUnguardedBoot2(image: ImageBytes, at: number | null, header: number | null, hashes: number | null): void {
+  if (at === null || header === null || !image.holds(header, BOOT_COMPONENT)) return
+  if (image.word(header) !== BOOT_COMPONENT_MAGIC) return
+  const size = image.littleWord(header + FIRST_COMPONENT + 4) - (hashes === null ? 0 : fs5HashesSize(image, hashes))
+  if (size < 4 || size > MAX_BOOT2) image.problem('BOOT2', header, `has an impossible size, ${size} bytes`)
+  else image.pointed('BOOT2', at, size, false)
+}
+
+const fs5HashesSize = (image: ImageBytes, at: number): number => image.word(at + 4) * 4 + HTOC_HEADER
+
 /** Header with a CRC of its own, then hashes of sections, all of it with a CRC. */
 function readHashes(image: ImageBytes, format: 'FS4' | 'FS5', at: number | null): void {
   if (at === null) return
@@ -181,7 +199,7 @@ function readHashes(image: ImageBytes, format: 'FS4' | 'FS5', at: number | null)
   const entries = version === 1 ? 64 : 28
   const size =
     format === 'FS5'
-      ? image.word(at + 4) * 4 + HTOC_HEADER
+      ? fs5HashesSize(image, at)
       : HASHES_HEADER + HTOC_HEADER + entries * (HTOC_ENTRY + (head >>> 16)) + HASHES_TAIL
   image.pointed('HASHES_TABLE', at, size)
 }

@@ -13,7 +13,6 @@ export function readImageInfo(image: ImageBytes, at: number): ImageInfo {
   const [flags, time, date] = [image.word(at), image.word(at + 0xc), image.word(at + 0x10)]
   const [pci, subsystem] = [image.word(at + 0x1c), image.word(at + 0x20)]
   const hasNames = ((flags >>> 16) & 0xff) >= WITH_NAMES
-  if (flags >>> 24 !== 0) image.problem('IMAGE_INFO', at, `has a layout that is not known, version ${flags >>> 24}`)
   const flag = (bit: number): boolean => ((flags >>> bit) & 1) === 1
   return {
     psid: image.text(at + 0x24, 16),
@@ -47,6 +46,13 @@ export function readImageInfo(image: ImageBytes, at: number): ImageInfo {
     burnSize: image.word(at + 0x12c),
     dtocOffset: (image.word(at + 0x110) >>> 8) & 0xff,
   }
+}
+
+/** The same, of the section that counts: what has another layout is read all the same, and said. */
+export function readListedInfo(image: ImageBytes, at: number): ImageInfo {
+  const version = image.word(at) >>> 24
+  if (version !== 0) image.problem('IMAGE_INFO', at, `has a layout that is not known, version ${version}`)
+  return readImageInfo(image, at)
 }
 
 /** Dates and times are decimal digits in hex: 0x2023. */
