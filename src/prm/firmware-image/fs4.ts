@@ -61,8 +61,7 @@ export function readFs4(image: ImageBytes, format: 'FS4' | 'FS5', start: number)
   if (pointers.tools === null) image.problem('HW_POINTERS', start + POINTERS, 'point to no tools area')
   else image.pointed('TOOLS_AREA', start + pointers.tools, TOOLS_AREA)
   const table = findTable(image, at(pointers.toc))
-  const pointed = infoAt(image, at(pointers.image_info))
-  const sealed = table === undefined && isSealed(image, at(pointers.toc), pointed)
+  const sealed = table === undefined && isSealed(image, at(pointers.toc), infoAt(image, at(pointers.image_info)))
   if (table !== undefined) {
     const hashes = at(pointers.hashes_table)
     if (format === 'FS4') readBoot2(image, at(pointers.boot2))
@@ -71,7 +70,10 @@ export function readFs4(image: ImageBytes, format: 'FS4' | 'FS5', start: number)
     readTable(image, table, 'ITOC', 'FS4', start)
   } else if (!sealed) missingTable(image, 'ITOC', tablePlaces(at(pointers.toc)))
   const listed = findSection(image, sectionType.IMAGE_INFO)
-  const info = listed === undefined || listed.size < IMAGE_INFO ? pointed : readListedInfo(image, listed.offset)
+  const info =
+    listed === undefined || listed.size < IMAGE_INFO
+      ? infoAt(image, at(pointers.image_info))
+      : readListedInfo(image, listed.offset)
   if (info === null)
     image.problem('IMAGE_INFO', at(pointers.image_info) ?? start, 'is in no table, and not where the header points')
   const end = imageEnd(image, start, sealed || format === 'FS5' ? (info?.burnSize ?? 0) : 0)
@@ -147,11 +149,8 @@ function infoAt(image: ImageBytes, offset: number | null): ImageInfo | null {
 function isSealed(image: ImageBytes, pointer: number | null, info: ImageInfo | null): boolean {
   if (info === null || pointer === null || !image.holds(pointer, SECTOR)) return false
   if (info.flags.encrypted) return true
-  const content = image.bytes.subarray(pointer, pointer + SECTOR)
-  const different = new Set(content).size
-  return (
-    different > ENCRYPTED_VALUES && matchingWords(image, pointer, 'ITOC') === 0 && !isEntry(image, pointer + TOC_HEADER)
-  )
+  if (matchingWords(image, pointer, 'ITOC') > 0 || isEntry(image, pointer + TOC_HEADER)) return false
+  return new Set(image.bytes.subarray(pointer, pointer + SECTOR)).size > ENCRYPTED_VALUES
 }
 
 /** 4096 bytes of cipher have all 256 values, or nearly; a table has fewer. */
