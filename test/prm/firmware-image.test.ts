@@ -19,6 +19,7 @@ import {
   type SectionRecipe,
 } from '../support/firmware-builder'
 import { orMalformed } from '../support/hostile'
+import { missingProgram } from '../support/oracle'
 import { Random, seed } from '../support/random'
 
 const device: readonly SectionRecipe[] = [
@@ -236,6 +237,13 @@ describe('damage', () => {
     expect(sound.filter((length) => length !== last)).toEqual([])
   })
 
+  test('an image that is larger than its slot of flash', () => {
+    expect(parseImage(buildImage({ slotLog: 16 }).bytes).problems).toEqual([])
+    const [problem, other] = parseImage(buildImage({ slotLog: 15 }).bytes).problems
+    expect([problem?.section, other]).toEqual(['UNKNOWN_0x7b', undefined])
+    expect(problem?.message).toBe('ends at 0x8e20 of the image, behind the slot of flash, 0x8000')
+  })
+
   test('an end mark in the middle of a table is told by what follows it', () => {
     const { bytes } = buildImage()
     bytes.writeUInt8(0xff, 0x5000 + 0x20 * 3)
@@ -304,6 +312,11 @@ describe('other files', () => {
   })
 })
 
+/** Compressed archives are made by the xz program; without it they are left out, and that is said. */
+const noXz = missingProgram('xz')
+if (noXz !== undefined) process.stderr.write(`SKIPPED compressed archives: ${noXz}\n`)
+const testPacked = noXz === undefined ? test : test.skip
+
 describe('archives', () => {
   const images = [buildImage().bytes, buildImage({ psid: 'MT_0000001244', version: [28, 43, 1014] }).bytes] as const
   const halves = [images[0].subarray(0, 0x6000), images[0].subarray(0x6000)] as const
@@ -328,33 +341,36 @@ describe('archives', () => {
     return file.archive
   }
 
-  test.each([false, true])('boards, versions and images come back (compressed: %s)', async (compress) => {
-    const bytes = buildArchive({ ...recipe, compress })
-    const archive = await parse(bytes)
-    expect(archive).toMatchObject({
-      format: 'MFA',
-      version: '0.1',
-      crc: { ok: true },
-      problems: [],
-      data: { compressed: compress },
-    })
-    expect(archive.boards.map(({ psid, metadata }) => [psid, metadata])).toEqual([
-      ['MT_0000000838', recipe.boards[0]?.metadata],
-      ['MT_0000001244', {}],
-    ])
-    const [first] = archive.boards
-    expect(first === undefined ? [] : boardVersions(first)).toEqual([
-      { content: 'FW', version: [28, 39, 1002] },
-      { content: 'PXE', version: [9, 9, 9] },
-      { content: 'PXE', version: [3, 7, 2, 1] },
-    ])
-    for (const [index, psid] of ['MT_0000000838', 'MT_0000001244'].entries()) {
-      const image = await extractImage(bytes, archive, psid)
-      expect(Buffer.compare(image, images[index] ?? Buffer.alloc(0))).toBe(0)
-      expect(parseImage(image)).toMatchObject({ info: { psid }, problems: [] })
-    }
-    await expect(extractImage(bytes, archive, 'MT_0000000999')).rejects.toThrow('has no image for PSID MT_0000000999')
-  })
+  test.each(noXz === undefined ? [false, true] : [false])(
+    'boards, versions and images come back (compressed: %s)',
+    async (compress) => {
+      const bytes = buildArchive({ ...recipe, compress })
+      const archive = await parse(bytes)
+      expect(archive).toMatchObject({
+        format: 'MFA',
+        version: '0.1',
+        crc: { ok: true },
+        problems: [],
+        data: { compressed: compress },
+      })
+      expect(archive.boards.map(({ psid, metadata }) => [psid, metadata])).toEqual([
+        ['MT_0000000838', recipe.boards[0]?.metadata],
+        ['MT_0000001244', {}],
+      ])
+      const [first] = archive.boards
+      expect(first === undefined ? [] : boardVersions(first)).toEqual([
+        { content: 'FW', version: [28, 39, 1002] },
+        { content: 'PXE', version: [9, 9, 9] },
+        { content: 'PXE', version: [3, 7, 2, 1] },
+      ])
+      for (const [index, psid] of ['MT_0000000838', 'MT_0000001244'].entries()) {
+        const image = await extractImage(bytes, archive, psid)
+        expect(Buffer.compare(image, images[index] ?? Buffer.alloc(0))).toBe(0)
+        expect(parseImage(image)).toMatchObject({ info: { psid }, problems: [] })
+      }
+      await expect(extractImage(bytes, archive, 'MT_0000000999')).rejects.toThrow('has no image for PSID MT_0000000999')
+    },
+  )
 
   test('a flipped bit anywhere is found', async () => {
     const bytes = buildArchive(recipe)
@@ -369,7 +385,7 @@ describe('archives', () => {
     }
   })
 
-  test('compressed lists that are damaged, though the CRC32 is right', async () => {
+  testPacked('compressed lists that are damaged, though the CRC32 is right', async () => {
     const bytes = buildArchive({ ...recipe, compress: true })
     for (const at of [24, 40, 60]) {
       const copy = Buffer.from(bytes)
@@ -399,7 +415,7 @@ describe('archives', () => {
   })
 
   test('an image that ends behind the data, or is larger than any flash, is refused before memory is taken', async () => {
-    for (const compress of [false, true]) {
+    for (const compress of noXz === undefined ? [false, true] : [false]) {
       const bytes = buildArchive({ boards: [{ psid: 'A', parts: [{ bytes: images[0] }] }], compress })
       const archive = await parse(bytes)
       const [board] = archive.boards
@@ -415,7 +431,7 @@ describe('archives', () => {
     }
   })
 
-  test('lists that unfold to more than lists can are refused', async () => {
+  testPacked('lists that unfold to more than lists can are refused', async () => {
     const bytes = buildArchive({
       boards: [
         { psid: 'A', metadata: { KEY: 'x' }, parts: Array.from({ length: 200 }, () => ({ bytes: Buffer.alloc(0) })) },
@@ -434,6 +450,12 @@ describe('mutated headers', () => {
   const SECONDS = 8 * Number(process.env.MLX5CTL_FUZZ ?? 1)
   const COUNT = 1_000_000
   const small = { hashes: false, boot2Dwords: 4, sections: [{ type: 3, data: filler(0x20, 1) }] }
+
+  const milliseconds = (work: () => void): number => {
+    const start = process.hrtime.bigint()
+    work()
+    return Number(process.hrtime.bigint() - start) / 1e6
+  }
 
   test(`up to ${COUNT} of them: every one is read or refused, in no more memory`, () => {
     const random = new Random(seed)
@@ -454,10 +476,11 @@ describe('mutated headers', () => {
         undo.unshift([at, bytes.readUInt8(at)])
         bytes.writeUInt8(random.one([0, 0xff, 0x7f, 0x80, random.below(256)]), at)
       }
-      const start = process.hrtime.bigint()
       let problems = -1
-      orMalformed(() => (problems = parseImage(bytes).problems.length))
-      slowest = Math.max(slowest, Number(process.hrtime.bigint() - start) / 1e6)
+      const parse = (): boolean => orMalformed(() => (problems = parseImage(bytes).problems.length))
+      const took = milliseconds(parse)
+      // Whatever takes long is done again: a busy machine is no slow reader.
+      if (took > slowest) slowest = Math.max(slowest, Math.min(took, milliseconds(parse), milliseconds(parse)))
       outcomes[problems < 0 ? 'refused' : problems > 0 ? 'damaged' : 'sound']++
       for (const [at, byte] of undo) bytes.writeUInt8(byte, at)
     }
@@ -468,7 +491,7 @@ describe('mutated headers', () => {
     expect(count).toBeGreaterThan(COUNT / 100)
     expect(Math.min(...Object.values(outcomes))).toBeGreaterThan(0)
     expect(grown).toBeLessThan(200)
-    expect(slowest).toBeLessThan(1000)
+    expect(slowest).toBeLessThan(500)
     for (const { bytes } of built) expect(parseImage(bytes).problems).toEqual([])
   })
 })

@@ -44,6 +44,8 @@ export interface ImageRecipe {
   readonly hashes?: boolean
   /** Dwords of BOOT2 behind its first four; default 512. */
   readonly boot2Dwords?: number
+  /** Logarithm of the size of a slot of flash; default 22. */
+  readonly slotLog?: number
   /** The table stands one sector behind where the pointer says. */
   readonly secondTable?: boolean
 }
@@ -386,7 +388,7 @@ function putFs4(
     entry.writeUInt16BE(pointerCrc === 'hardware' ? hardwareCrc(entry) : crc16(entry.subarray(0, 4)), 6)
   }
   layout.put('HW_POINTERS', offset + 0x18, pointers, true)
-  layout.put('TOOLS_AREA', offset + 0x500, toolsArea(22), true, 0x3e)
+  layout.put('TOOLS_AREA', offset + 0x500, toolsArea(recipe.slotLog ?? 22), true, 0x3e)
   layout.put('BOOT2', offset + 0x1000, boot2(recipe.boot2Dwords ?? 0x200), format === 'FS4')
   const table = hashesTable(format)
   if (hashes) layout.put('HASHES_TABLE', offset + 0x3000, table, true, table.length - 2)

@@ -76,6 +76,7 @@ export function readFs4(image: ImageBytes, format: 'FS4' | 'FS5', start: number)
       : readListedInfo(image, listed.offset)
   if (info === null)
     image.problem('IMAGE_INFO', at(pointers.image_info) ?? start, 'is in no table, and not where the header points')
+  checkSlot(image, start, at(pointers.tools))
   const end = imageEnd(image, start, sealed || format === 'FS5' ? (info?.burnSize ?? 0) : 0)
   if (info !== null) {
     if (info.burnSize > image.length - start) isCut(image, start, info.burnSize)
@@ -202,6 +203,20 @@ function readHashes(image: ImageBytes, format: 'FS4' | 'FS5', at: number | null)
       ? fs5HashesSize(image, at)
       : HASHES_HEADER + HTOC_HEADER + entries * (HTOC_ENTRY + (head >>> 16)) + HASHES_TAIL
   image.pointed('HASHES_TABLE', at, size)
+}
+
+/** Flash has slots for images; the tools area says how large one is, as a logarithm. A section behind it would lie in another. */
+function checkSlot(image: ImageBytes, start: number, tools: number | null): void {
+  const log = tools === null ? 0 : image.word(tools + 4) >>> 16
+  if (log === 0) return
+  const last = image.sections.filter(({ table }) => table === 'ITOC').at(-1)
+  const end = last === undefined ? 0 : last.offset + last.size - start
+  if (last !== undefined && log < 32 && end > 2 ** log)
+    image.problem(
+      last.name,
+      last.offset,
+      `ends at ${hex(end)} of the image, behind the slot of flash, ${hex(2 ** log)}`,
+    )
 }
 
 /** Where the last section ends; of what cannot be read, what the image says, as far as the file goes. */
