@@ -324,7 +324,7 @@ describe('archives', () => {
     boards: [
       {
         psid: 'MT_0000000838',
-        metadata: { PN: 'MCX75310AAS-NEA_Ax', DESCRIPTION: 'one card' },
+        metadata: { PN: 'MCX75310AAS-NEA_Ax', DESCRIPTION: 'one card', NOTE: 'not\x1b[31m red' },
         parts: [
           { bytes: halves[0], content: 1, version: [28, 39, 1002] },
           { bytes: filler(64, 1), group: 0, content: 1 },
@@ -354,7 +354,7 @@ describe('archives', () => {
         data: { compressed: compress },
       })
       expect(archive.boards.map(({ psid, metadata }) => [psid, metadata])).toEqual([
-        ['MT_0000000838', recipe.boards[0]?.metadata],
+        ['MT_0000000838', { ...recipe.boards[0]?.metadata, NOTE: 'not.[31m red' }],
         ['MT_0000001244', {}],
       ])
       const [first] = archive.boards
@@ -405,7 +405,7 @@ describe('archives', () => {
       [20, 0xffffffff, 4],
       [24 + 32, 0xff, 1],
       [24 + 34, 0xffff, 2],
-      [24 + 36 + 48, 0x7fffffff, 4],
+      [24 + 36 + bytes.readUInt16BE(24 + 34), 0x7fffffff, 4],
     ]
     for (const [offset, value, width] of sizes) {
       const copy = Buffer.from(bytes)
