@@ -122,10 +122,11 @@ describe('files that are no sound image: exit 7, the reason, and whatever can be
     ['page.html', /is no firmware image: there is no magic/],
     ['pldm.fwpkg', /is a PLDM package, not a firmware image \(byte offset 0\)\nmlx5ctl: hint: /],
     ['wrong-crc.mfa', /is damaged: archive has CRC32 0x[0-9a-f]+, and should have 0xdeadbeef/],
-  ])('%s', (name, reason) => {
-    const text = mlx5ctl('fw', 'show', at(name))
+  ])('%s', async (name, reason) => {
+    const text = await runInProcess(['fw', 'show', at(name)])
     expect([text.status, text.stderr]).toEqual([7, expect.stringMatching(reason)])
-    const json = mlx5ctl('fw', 'show', at(name), '-j')
+    expect(text.stdout).toMatch(/^(?:Image type: .*Damaged: |Archive type: .*Damaged: |$)/s)
+    const json = await runInProcess(['fw', 'show', at(name), '-j'])
     expect([json.status, json.stderr]).toEqual([7, text.stderr])
     const { status, error } = parseEnvelope(json.stdout)
     expect([status, error?.kind]).toEqual(['partial', 'malformed'])
@@ -134,9 +135,9 @@ describe('files that are no sound image: exit 7, the reason, and whatever can be
     expect(text.stderr).toContain(shown?.error?.message)
   })
 
-  test('one bad file hides none of the others, in any order', () => {
+  test('one bad file hides none of the others, in any order', async () => {
     const names = ['page.html', 'good.bin', 'missing.bin', 'damaged.bin', 'flash.bin']
-    const json = mlx5ctl('fw', 'show', ...names.map(at), '-j')
+    const json = await runInProcess(['fw', 'show', ...names.map(at), '-j'])
     expect(json.status).toBe(7)
     expect(shownBy(json.stdout).map(({ ok, image }) => [ok, image?.psid])).toEqual([
       [false, undefined],
@@ -145,15 +146,15 @@ describe('files that are no sound image: exit 7, the reason, and whatever can be
       [false, 'MT_0000000838'],
       [true, 'MT_0000000838'],
     ])
-    const text = mlx5ctl('fw', 'show', ...names.map(at))
+    const text = await runInProcess(['fw', 'show', ...names.map(at)])
     expect([
       text.status,
       text.stdout.match(/^FW Version:.*/gm)?.length,
       text.stdout.match(/^File:.*/gm)?.length,
     ]).toEqual([7, 3, 5])
     expect(text.stderr).toContain('3 of 5 files cannot be used: ')
-    const records = mlx5ctl('fw', 'show', ...names.map(at), '--format', 'ndjson')
-      .stdout.trim()
+    const records = (await runInProcess(['fw', 'show', ...names.map(at), '--format', 'ndjson'])).stdout
+      .trim()
       .split('\n')
     expect(records.map((line) => (JSON.parse(line) as { data: Shown }).data.ok)).toEqual([
       false,
