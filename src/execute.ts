@@ -118,6 +118,10 @@ export async function execute(
   } catch (error) {
     throw await abandoned(output, error)
   }
+  if (result.verdict !== undefined) {
+    await tell(result.verdict, called, streams)
+    return exitCode(result.verdict)
+  }
   if (result.failure === undefined) return resultCode(result)
   const failure = await abandoned(output, result.failure)
   if (output.isFile) throw failure
@@ -248,13 +252,14 @@ function ndjson(
   return (records ?? [data]).map((record) => `${stringify({ ...base, data: record })}\n`).join('')
 }
 
-function resultEnvelope(called: Called, { device, data, warnings, partial, failure }: Result): Envelope {
+function resultEnvelope(called: Called, { device, data, warnings, partial, failure, verdict }: Result): Envelope {
+  const error = failure ?? verdict
   return envelope(version, {
     command: commandName(called),
     device: device === undefined ? null : { ...device },
-    status: partial === true || failure !== undefined ? 'partial' : 'ok',
+    status: partial === true || error !== undefined ? 'partial' : 'ok',
     data,
-    error: failure === undefined ? null : describeError(failure),
+    error: error === undefined ? null : describeError(error),
     warnings: warnings ?? [],
   })
 }

@@ -332,6 +332,25 @@ export const commandTable: readonly CommandEntry[] = [
     load: () => import('./collect'),
   },
   {
+    name: 'fw',
+    arguments: 'show FILE...',
+    summary: 'firmware: what is in image files',
+    description:
+      'show: what images (FS3, FS4, FS5) and MFA archives hold, and whether every checksum of every section is right; what else a file is, is told. The text has the rows of flint; damaged files are shown as far as they can be read, and end with exit code 7.',
+    options: [
+      ['--sections', 'show: every section, its place, and what its checksum says'],
+      ['--psid PSID', 'show: the image of this board out of an archive'],
+    ],
+    examples: [
+      'mlx5ctl fw show fw-ConnectX7-rel-28_39_1002.bin',
+      'mlx5ctl fw show *.bin -j | jq -r ".data.files[] | [.file, .ok, .image.psid, .image.version] | @tsv"',
+      'mlx5ctl fw show all.mfa --psid MT_0000000838 --sections',
+    ],
+    abilities: [],
+    takes: [1, many],
+    load: () => import('./fw'),
+  },
+  {
     name: 'decode',
     arguments: 'LAYOUT|rscdump [FILE] | FILE',
     summary: 'decode bytes and resource dumps offline',
