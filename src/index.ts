@@ -22,6 +22,12 @@ export { capabilityOpMod, queryCapabilities, type Capabilities } from './device/
 export { coreDump, coreDumpSize, type CoreDumpOptions, type CoreDumpSummary } from './device/core-dump'
 export { Device, type CommandEvent, type CommandResult, type DeviceOptions, type ExecuteOptions } from './device/device'
 export { FirmwareError, Interrupted, Unsupported, UsageError } from './device/errors'
+export {
+  type ActivationMethods,
+  type ComponentCapabilities,
+  type FirmwareComponent,
+} from './device/firmware/components'
+export { queryFirmware, type FirmwareInfo, type Rom, type SecurityInfo } from './device/firmware/query'
 export { deviceInfo, type DeviceInfo } from './device/info'
 export { diffRegisters, type ChangedRegister, type RegisterDiff } from './device/register-diff'
 export {
@@ -47,6 +53,7 @@ export { withDeviceMemory, type DeviceMemory } from './device/registered-memory'
 export { Catalogue, openCatalogue, type CatalogueFile } from './prm/catalogue'
 export { Codec, type FieldRange, type Struct, type Value } from './prm/codec'
 export { MalformedData, NameError, ValueError } from './prm/errors'
+export { formatVersion, type FirmwareVersion } from './prm/firmware-image/version'
 export { parseBytes, type InputBytes } from './prm/input-bytes'
 export { importHeaders, type HeaderImport } from './prm/import/headers'
 export type {

@@ -1,6 +1,6 @@
 /** Options of every command, in the order of the help. */
 export const globalOptions: readonly (readonly [flags: string, description: string])[] = [
-  ['--format <format>', 'text, json or ndjson; some commands have more: csv, trace, prometheus'],
+  ['--format <format>', 'text, json or ndjson; some commands have more: csv, trace, prometheus, xml'],
   ['-j, --json', 'the same as --format json'],
   ['-o, --output <file>', 'write to a file, atomically; what a failure leaves is in FILE.partial'],
   ['--force', 'overwrite the file of -o'],

@@ -198,6 +198,23 @@ export const commandTable: readonly CommandEntry[] = [
     load: () => import('./config'),
   },
   {
+    name: 'fw',
+    arguments: 'query [DEVICE...]',
+    summary: 'firmware: what runs, what is on flash',
+    description:
+      'query: part number, PSID, base MAC and GUID, versions that run and that wait for a reset, security attributes, components, and what activates a new image; of the devices named, or of every card. The text is that of mstfwmanager with details behind it, --format xml has its elements. A device that fails hides none of the others.',
+    options: [],
+    formats: ['xml'],
+    examples: [
+      'mlx5ctl fw query',
+      'mlx5ctl fw query fwctl0 -j | jq .data.devices[].firmware.versions',
+      'mlx5ctl fw query --format xml',
+    ],
+    abilities: ['device'],
+    takes: [1, many],
+    load: () => import('./fw'),
+  },
+  {
     name: 'decode',
     arguments: 'LAYOUT|rscdump [FILE] | FILE',
     summary: 'decode bytes and resource dumps offline',
