@@ -1,9 +1,16 @@
 import { UsageError } from '../device/errors'
-import { queryDevices } from './fw/query'
 import type { Context, Result } from './types'
+
+type Verb = (context: Context, args: readonly string[]) => Promise<Result>
+
+/** What each verb is; modules are loaded when they run. */
+const verbs: Readonly<Record<string, () => Promise<Verb>>> = {
+  query: async () => (await import('./fw/query')).queryDevices,
+}
 
 export async function run(context: Context, args: readonly string[]): Promise<Result> {
   const [verb = '', ...rest] = args
-  if (verb === 'query') return queryDevices(context, rest)
-  throw new UsageError('fw takes query [DEVICE...]')
+  const load = Object.hasOwn(verbs, verb) ? verbs[verb] : undefined
+  if (load === undefined) throw new UsageError(`fw has no ${verb}`, `it has ${Object.keys(verbs).join(', ')}`)
+  return (await load())(context, rest)
 }

@@ -67,7 +67,7 @@ test.each<[string, number, RegExp]>([
   ['info a b', 2, /usage/],
   [`info ${emu} --nonsense`, 2, /unknown option '--nonsense'/],
   [`info ${emu} --raw`, 2, /info has no --raw/],
-  [`info ${emu} --format xml`, 2, /text, json or ndjson/],
+  [`info ${emu} --format toml`, 2, /takes text, json, ndjson/],
   [`info ${emu} --timeout x`, 2, /--timeout takes/],
   [`list --record x`, 2, /list has no --record/],
   [`cmd ${emu} QUERY_ISSI --raw --hex`, 2, /exclude each other/],
