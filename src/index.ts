@@ -86,3 +86,30 @@ export { listDevices, type DeviceEntry, type Door } from './transport/discover'
 export { openTransport, type OpenOptions } from './transport/open'
 export { recordTransport } from './transport/recording'
 export { openReplay } from './transport/replay'
+export { boardVersions, extractImage } from './prm/firmware-image/archive'
+export { parseFirmware, parseImage } from './prm/firmware-image/firmware-file'
+export { ForeignFile } from './prm/firmware-image/identify'
+export { matchPsid, type PsidMatch } from './prm/firmware-image/psid'
+export type {
+  ArchiveBoard,
+  ArchiveImage,
+  DeviceData,
+  FirmwareArchive,
+  FirmwareFile,
+  FirmwareImage,
+  ImageFormat,
+  ImageInfo,
+  ImageProblem,
+  ImageSection,
+  RomVersion,
+  SectionCrc,
+} from './prm/firmware-image/types'
+export {
+  compareVersions,
+  formatRomVersion,
+  formatVersion,
+  parseVersion,
+  versionChange,
+  type FirmwareVersion,
+  type VersionChange,
+} from './prm/firmware-image/version'
