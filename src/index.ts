@@ -53,7 +53,6 @@ export { withDeviceMemory, type DeviceMemory } from './device/registered-memory'
 export { Catalogue, openCatalogue, type CatalogueFile } from './prm/catalogue'
 export { Codec, type FieldRange, type Struct, type Value } from './prm/codec'
 export { MalformedData, NameError, ValueError } from './prm/errors'
-export { formatVersion, type FirmwareVersion } from './prm/firmware-image/version'
 export { parseBytes, type InputBytes } from './prm/input-bytes'
 export { importHeaders, type HeaderImport } from './prm/import/headers'
 export type {
