@@ -22,6 +22,6 @@ export const globalOptions: readonly (readonly [flags: string, description: stri
   ['--emu-state <file>', 'keep what is written to an emulated device'],
   [
     '--fault <spec>',
-    'make an emulated device fail: errno=EIO@3, status=0x3, delay=200ms, unplug@2, short, eperm, stuck, held, livefish, frozen',
+    'make an emulated device fail: errno=EIO@3, status=0x3, delay=200ms, unplug@2, short, eperm, stuck, held, livefish, frozen, mcc=0xf, reset=4',
   ],
 ]

@@ -17,10 +17,13 @@ interface Rule extends Fault {
 }
 
 const GRAMMAR =
-  'a comma-separated list of errno=NAME@N, status=CODE@N, delay=TIME@N (ms or s), unplug@N, short@N, stuck=ADDRESS, unplug=ADDRESS (at this word of CR space), eperm, stuck, held, livefish, frozen (its clock stands still); without @N it is every command'
+  'a comma-separated list of errno=NAME@N, status=CODE@N, delay=TIME@N (ms or s), unplug@N, short@N, stuck=ADDRESS, unplug=ADDRESS (at this word of CR space), eperm, stuck, held, livefish, frozen (its clock stands still), mcc=CODE (the error that an update ends with), reset=STATE (the state that a reset ends in); without @N it is every command'
 
 /** Faults of one word of CR space. */
 const atAddress = /^(stuck|unplug)=(0x[0-9a-f]+|\d+)$/i
+
+/** Numbers that firmware fails with: the error of an update, the state of a reset. */
+const inFirmware = /^(mcc|reset)=(0x[0-9a-f]+|\d+)$/i
 
 /** Faults that are there from the start. */
 const standing = ['eperm', 'stuck', 'held', 'livefish', 'frozen']
@@ -41,6 +44,9 @@ export class Faults {
   readonly livefish: boolean
   /** The clock of the device stands still: nothing grows, nothing happens by itself. */
   readonly frozen: boolean
+  /** error_code of MCC, and reset_state of MFRL, that firmware fails with. */
+  readonly updateError: number | undefined
+  readonly resetState: number | undefined
   /** Words of CR space at which it happens. */
   private readonly stuckAt: ReadonlySet<number>
   private readonly unplugAt: ReadonlySet<number>
@@ -54,9 +60,13 @@ export class Faults {
     this.held = parts.includes('held')
     this.livefish = parts.includes('livefish')
     this.frozen = parts.includes('frozen')
+    this.updateError = numberIn(parts, 'mcc')
+    this.resetState = numberIn(parts, 'reset')
     this.stuckAt = addresses(parts, 'stuck')
     this.unplugAt = addresses(parts, 'unplug')
-    this.rules = parts.filter((part) => !standing.includes(part) && !atAddress.test(part)).map(parseRule)
+    this.rules = parts
+      .filter((part) => !standing.includes(part) && !atAddress.test(part) && !inFirmware.test(part))
+      .map(parseRule)
   }
 
   /** A word of CR space is read. Whether the gateway answers. */
@@ -73,6 +83,11 @@ export class Faults {
     if (fault.unplug === true) this.unplugged = true
     return fault
   }
+}
+
+function numberIn(parts: readonly string[], kind: string): number | undefined {
+  const found = parts.map((part) => inFirmware.exec(part)).find((match) => match?.[1]?.toLowerCase() === kind)
+  return found?.[2] === undefined ? undefined : Number(found[2])
 }
 
 function addresses(parts: readonly string[], kind: string): ReadonlySet<number> {

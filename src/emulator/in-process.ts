@@ -32,7 +32,7 @@ export async function openEmulated(
   const faults = new Faults(options.fault)
   // What a user imported is for the tool: the device is what the profile was written for.
   const catalogue = openCatalogue([builtInCatalogueFile()])
-  const firmware = new Firmware(loadProfile(name), catalogue, new Codec(catalogue), { frozen: faults.frozen })
+  const firmware = new Firmware(loadProfile(name), catalogue, new Codec(catalogue), faults)
   if (options.stateFile !== undefined) keepState(firmware, options.stateFile)
   return new EmulatedTransport(firmware, faults, () => catalogue.close())
 }

@@ -90,7 +90,7 @@ function makeMachines(options: InsideOptions, log: Log): Machine[] {
   const codec = new Codec(catalogue)
   return options.profiles.map((name, index) => {
     const faults = new Faults(options.fault)
-    const firmware = new Firmware(loadProfile(name), catalogue, codec, { frozen: faults.frozen })
+    const firmware = new Firmware(loadProfile(name), catalogue, codec, faults)
     if (options.stateFile !== undefined)
       keepState(firmware, index === 0 ? options.stateFile : `${options.stateFile}.${index}`)
     const pci = pciAddress(index)

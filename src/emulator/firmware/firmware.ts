@@ -11,7 +11,11 @@ import { objectCommands } from './object-commands'
 import { NvConfiguration } from './nv-config'
 import { Refusal, Status, syndrome } from './refusal'
 import { ResourceDump } from './resource-dump'
-import { CORE_DUMP, MFRL, RegisterFile, RESOURCE_DUMP } from './registers'
+import { CORE_DUMP, RegisterFile, RESOURCE_DUMP } from './registers'
+import { UpdateControl, type Owner } from './update/control'
+import { Flash } from './update/flash'
+import { VersionOverlay } from './update/overlay'
+import { MFRL, ResetControl } from './update/reset'
 import { encodeValues, numberOf } from './values'
 
 /** What a command's handler is given. */
@@ -23,6 +27,16 @@ export interface Request {
   /** The inbox decoded by its layout; empty where there is none. */
   readonly values: Struct
   readonly outboxLength: number
+}
+
+/** What goes wrong in the chip itself. */
+export interface FirmwareFaults {
+  /** Its clock stands still. */
+  readonly frozen?: boolean
+  /** error_code that an update ends with. */
+  readonly updateError?: number | undefined
+  /** reset_state that a reset ends in, in place of happening. */
+  readonly resetState?: number | undefined
 }
 
 /** What it gives back: values for the outbox layout, or the bytes behind the 16-byte header. */
@@ -42,13 +56,17 @@ export class Firmware {
   readonly registers: RegisterFile
   readonly crSpace: CrSpace
   readonly configuration: NvConfiguration
+  readonly flash: Flash
   private readonly resourceDump: ResourceDump
+  private readonly update: UpdateControl
+  private readonly versions: VersionOverlay
+  private readonly reset: ResetControl
 
   constructor(
     readonly profile: Profile,
     readonly catalogue: Catalogue,
     readonly codec: Codec,
-    options: { readonly frozen?: boolean } = {},
+    options: FirmwareFaults = {},
   ) {
     const { GENERAL: general = {} } = profile.capabilities
     const now = options.frozen === true ? { now: () => 0n } : {}
@@ -57,6 +75,10 @@ export class Firmware {
     this.crSpace = new CrSpace(profile, catalogue)
     this.configuration = new NvConfiguration(profile, catalogue, codec)
     this.resourceDump = new ResourceDump(this)
+    this.flash = new Flash(profile)
+    this.update = new UpdateControl(codec, this.clock, this.flash, options.updateError)
+    this.versions = new VersionOverlay(codec, this.flash, this.update)
+    this.reset = new ResetControl(codec, () => this.start(), options.resetState)
   }
 
   /** CREATE_UCTX; 0 when there is none left. */
@@ -85,13 +107,36 @@ export class Firmware {
   }
 
   /** An access register, through whatever door. @throws Refusal */
-  accessRegister(id: number, method: 'read' | 'write', image: Uint8Array, room: number): Uint8Array {
+  accessRegister(
+    id: number,
+    method: 'read' | 'write',
+    image: Uint8Array,
+    room: number,
+    owner: Owner = 'icmd',
+  ): Uint8Array {
     if (this.registers.isGiven(id)) return this.registers.access(id, method, image, room)
     if (id === CORE_DUMP) return coreDump(this, image, room)
     if (id === RESOURCE_DUMP && this.profile.resourceDump !== undefined) return this.resourceDump.answer(image, room)
     if (this.configuration.has(id)) return this.configuration.access(id, method, image, room)
-    if (id === MFRL && method === 'write') this.configuration.trigger(image)
-    return this.registers.access(id, method, image, room)
+    if (this.update.has(id)) return this.update.access(id, method, image, room, owner)
+    if (id === MFRL) return this.accessReset(method, image, room)
+    const answer = this.registers.access(id, method, image, room)
+    if (method === 'read') this.versions.apply(id, answer)
+    return answer
+  }
+
+  private accessReset(method: 'read' | 'write', image: Uint8Array, room: number): Uint8Array {
+    const can = this.registers.access(MFRL, 'read', image, Math.max(room, image.length))
+    if (method === 'write') this.reset.write(image, can)
+    this.reset.apply(can)
+    return can.subarray(0, room)
+  }
+
+  /** A start of the chip: settings and images that waited for it count, and what was under way is gone. */
+  private start(): void {
+    this.configuration.start()
+    this.flash.start()
+    this.update.start()
   }
 
   /** The outbox, of exactly `outboxLength` bytes. The inbox has at least 16 bytes. */
@@ -102,7 +147,7 @@ export class Firmware {
       return this.answer(opcode, view.getUint16(2), view.getUint16(6), inbox, outboxLength)
     } catch (error) {
       if (!(error instanceof Refusal)) throw error
-      return refused(error.status, syndrome(opcode, error.message), outboxLength)
+      return refused(error.status, syndrome(opcode, error.message), outboxLength, error.image)
     }
   }
 
@@ -185,12 +230,14 @@ function queryGeneralObject(firmware: Firmware, { opMod, values, outboxLength }:
 function accessRegister(firmware: Firmware, { opMod, inbox, values, outboxLength }: Request): Answer {
   if (opMod > 1) throw new Refusal(Status.BAD_PARAM, 'op_mod')
   const id = numberOf(values, 'register_id')
-  return firmware.accessRegister(id, opMod === 1 ? 'read' : 'write', inbox.subarray(HEADER), outboxLength - HEADER)
+  const method = opMod === 1 ? 'read' : 'write'
+  return firmware.accessRegister(id, method, inbox.subarray(HEADER), outboxLength - HEADER, 'command')
 }
 
-function refused(status: number, code: number, length: number): Uint8Array {
+function refused(status: number, code: number, length: number, image: Uint8Array | undefined): Uint8Array {
   const bytes = new Uint8Array(length)
   bytes[0] = status
   new DataView(bytes.buffer).setUint32(4, code)
+  if (image !== undefined) bytes.set(image.subarray(0, length - HEADER), HEADER)
   return bytes
 }
