@@ -113,6 +113,10 @@ export async function execute(called: Called, streams: Streams, signal: AbortSig
   } catch (error) {
     throw await abandoned(output, error)
   }
+  if (result.verdict !== undefined) {
+    await tell(result.verdict, called, streams)
+    return exitCode(result.verdict)
+  }
   if (result.endedBy !== undefined) return stopSignals[result.endedBy] ?? 1
   if (result.failure === undefined)
     return result.exitCode ?? (result.partial === true ? EXIT_PARTIAL : result.drift === true ? EXIT_DRIFT : 0)
@@ -176,13 +180,14 @@ function ndjson(
   return (records ?? [data]).map((record) => `${stringify({ ...base, data: record })}\n`).join('')
 }
 
-function resultEnvelope(called: Called, { device, data, warnings, partial, failure }: Result): Envelope {
+function resultEnvelope(called: Called, { device, data, warnings, partial, failure, verdict }: Result): Envelope {
+  const error = failure ?? verdict
   return envelope(version, {
     command: commandName(called),
     device: device === undefined ? null : { ...device },
-    status: partial === true || failure !== undefined ? 'partial' : 'ok',
+    status: partial === true || error !== undefined ? 'partial' : 'ok',
     data,
-    error: failure === undefined ? null : describeError(failure),
+    error: error === undefined ? null : describeError(error),
     warnings: warnings ?? [],
   })
 }

@@ -6,6 +6,7 @@ type Verb = (context: Context, args: readonly string[]) => Promise<Result>
 /** What each verb is; modules are loaded when they run. */
 const verbs: Readonly<Record<string, () => Promise<Verb>>> = {
   query: async () => (await import('./fw/query')).queryDevices,
+  show: async () => (await import('./fw/show')).showFiles,
 }
 
 export async function run(context: Context, args: readonly string[]): Promise<Result> {

@@ -199,16 +199,22 @@ export const commandTable: readonly CommandEntry[] = [
   },
   {
     name: 'fw',
-    arguments: 'query [DEVICE...]',
-    summary: 'firmware: what runs, what is on flash',
+    arguments: 'query [DEVICE...] | show FILE...',
+    summary: 'firmware: what runs, what is on flash, what is in image files',
     description:
-      'query: part number, PSID, base MAC and GUID, versions that run and that wait for a reset, security attributes, components, and what activates a new image; of the devices named, or of every card. The text is that of mstfwmanager with details behind it, --format xml has its elements. A device that fails hides none of the others.',
-    options: [],
+      'query: part number, PSID, base MAC and GUID, versions that run and that wait for a reset, security attributes, components, and what activates a new image; of the devices named, or of every card. The text is that of mstfwmanager with details behind it, --format xml has its elements. A device that fails hides none of the others. show: what images (FS3, FS4, FS5) and MFA archives hold, and whether every checksum of every section is right; what else a file is, is told. The text has the rows of flint; damaged files are shown as far as they can be read, and end with exit code 7.',
+    options: [
+      ['--sections', 'show: every section, its place, and what its checksum says'],
+      ['--psid PSID', 'show: the image of this board out of an archive'],
+    ],
     formats: ['xml'],
     examples: [
       'mlx5ctl fw query',
       'mlx5ctl fw query fwctl0 -j | jq .data.devices[].firmware.versions',
       'mlx5ctl fw query --format xml',
+      'mlx5ctl fw show fw-ConnectX7-rel-28_39_1002.bin',
+      'mlx5ctl fw show *.bin -j | jq -r ".data.files[] | [.file, .ok, .image.psid, .image.version] | @tsv"',
+      'mlx5ctl fw show all.mfa --psid MT_0000000838 --sections',
     ],
     abilities: ['device'],
     takes: [1, many],

@@ -77,6 +77,8 @@ export interface Result {
   readonly partial?: boolean
   /** What ended the work before all was there; the result is what was read until then. Makes it partial. */
   readonly failure?: Error | undefined
+  /** What was looked into is bad. The result is whole: it is written, then this is told, and decides the exit code. */
+  readonly verdict?: Error | undefined
   /** Something is not as it should be, which the command was asked to tell: exit code 10. */
   readonly drift?: boolean
   /** The signal that ended what goes on until it is ended: all is written, and the exit code tells the signal. */

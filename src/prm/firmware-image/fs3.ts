@@ -1,6 +1,6 @@
 import { readBoot2 } from './fs4'
 import type { ImageBytes } from './image-bytes'
-import { IMAGE_INFO, readDeviceData, readListedInfo, securityAttributes } from './image-info'
+import { guardOf, IMAGE_INFO, readDeviceData, readListedInfo } from './image-info'
 import { readRoms } from './rom'
 import { sectionType } from './section-types'
 import { findSection, isTable, readTable, SECTOR } from './toc'
@@ -20,13 +20,15 @@ export function readFs3(image: ImageBytes, start: number): Omit<FirmwareImage, '
   const info = listed === undefined || listed.size < IMAGE_INFO ? null : readListedInfo(image, listed.offset)
   if (info === null) image.problem('IMAGE_INFO', table ?? first, 'is in no table')
   const ends = image.sections.map(({ offset, size }) => offset + size).filter((end) => end <= image.length)
+  const guard = guardOf(image, info, false, null)
   return {
     format: 'FS3',
     offset: start,
     size: Math.max(start, ...ends) - start,
     encrypted: false,
     info,
-    securityAttributes: info === null ? [] : securityAttributes(image, info, false, null),
+    securityAttributes: guard.attributes,
+    firmwareControl: guard.firmwareControl,
     securityVersion: null,
     roms: readRoms(image),
     device: readDeviceData(image),

@@ -1,6 +1,6 @@
 import { imageCrc, pointerCrc } from './crc'
 import { hex, type ImageBytes } from './image-bytes'
-import { IMAGE_INFO, readDeviceData, readImageInfo, readListedInfo, securityAttributes } from './image-info'
+import { guardOf, IMAGE_INFO, readDeviceData, readImageInfo, readListedInfo } from './image-info'
 import { readRoms } from './rom'
 import { sectionType } from './section-types'
 import { findSection, isEntry, isTable, matchingWords, missingTable, readTable, SECTOR, TOC_HEADER } from './toc'
@@ -79,14 +79,15 @@ export function readFs4(image: ImageBytes, format: 'FS4' | 'FS5', start: number)
     if (info.burnSize > image.length - start) isCut(image, start, info.burnSize)
     readDeviceTable(image, format, info, end)
   }
+  const guard = guardOf(image, info, sealed || format === 'FS5', at(pointers.public_key))
   return {
     format,
     offset: start,
     size: end - start,
     encrypted: sealed,
     info,
-    securityAttributes:
-      info === null ? [] : securityAttributes(image, info, sealed || format === 'FS5', at(pointers.public_key)),
+    securityAttributes: guard.attributes,
+    firmwareControl: guard.firmwareControl,
     securityVersion: pointers.fw_security_version ?? 0,
     roms: readRoms(image),
     device: readDeviceData(image),

@@ -61,27 +61,36 @@ function digits(value: number, count: number): string {
 }
 
 /** A key pair of development: something in the upper 80 bits of its id, and nothing in the lower 48. */
-function isDevelopmentKey(image: ImageBytes, at: number): boolean {
-  const [first, second, third, fourth] = [0, 4, 8, 12].map((offset) => image.word(at + offset))
-  return (first !== 0 || second !== 0 || third !== 0) && fourth === 0 && ((third ?? 0) & 0xffff) === 0
+function isDevelopmentKey(image: ImageBytes, holder: number | null, offset: number): boolean {
+  if (holder === null || !image.holds(holder + offset, 16)) return false
+  const [first = 0, second = 0, third = 0, fourth] = [0, 4, 8, 12].map((word) => image.word(holder + offset + word))
+  return (first !== 0 || second !== 0 || third !== 0) && fourth === 0 && (third & 0xffff) === 0
+}
+
+/** What guards an image, and how it is burned. */
+export interface ImageGuard {
+  readonly attributes: readonly string[]
+  readonly firmwareControl: boolean
 }
 
 /**
- * What flint calls security attributes. Of images whose sections can be read, only those count that are updated by firmware and
- * have a signature and keys; of encrypted ones the flags alone.
+ * What flint calls security attributes, and update method. Of images whose sections can be read, only those count that are
+ * updated by firmware and have a signature and keys; of encrypted ones, and of FS5, the flags alone.
  * @param keys where the public keys lie that a header points to
  */
-export function securityAttributes(image: ImageBytes, info: ImageInfo, sealed: boolean, keys: number | null): string[] {
+export function guardOf(image: ImageBytes, info: ImageInfo | null, byFlags: boolean, keys: number | null): ImageGuard {
+  if (info === null) return { attributes: [], firmwareControl: false }
+  const { secure, signed, debug, firmwareControl } = info.flags
   const signature = findSection(image, sectionType.IMAGE_SIGNATURE_256, sectionType.IMAGE_SIGNATURE_512)
-  const isGuarded =
-    info.flags.firmwareControl &&
-    signature !== undefined &&
-    findSection(image, sectionType.PUBLIC_KEYS_2048, sectionType.PUBLIC_KEYS_4096) !== undefined
-  const { secure, signed, debug } = info.flags
-  if (!(sealed || isGuarded) || !(secure || signed)) return []
-  const keyId = sealed ? (keys === null ? null : keys + 4) : signature === undefined ? null : signature.offset + 16
-  const isDevelopment = keyId !== null && image.holds(keyId, 16) && isDevelopmentKey(image, keyId)
-  return [secure ? 'secure-fw' : 'signed-fw', ...(debug ? ['debug'] : []), ...(isDevelopment ? ['dev'] : [])]
+  const hasKeys = findSection(image, sectionType.PUBLIC_KEYS_2048, sectionType.PUBLIC_KEYS_4096) !== undefined
+  if (!byFlags && !(firmwareControl && signature !== undefined && hasKeys))
+    return { attributes: [], firmwareControl: false }
+  if (!secure && !signed) return { attributes: [], firmwareControl }
+  const isDevelopment = byFlags
+    ? isDevelopmentKey(image, keys, 4)
+    : isDevelopmentKey(image, signature?.offset ?? null, 16)
+  const kinds = [secure ? 'secure-fw' : 'signed-fw', debug ? 'debug' : '', isDevelopment ? 'dev' : '']
+  return { attributes: kinds.filter((kind) => kind !== ''), firmwareControl }
 }
 
 /** What the sections of the device itself tell; null where the image has none. */

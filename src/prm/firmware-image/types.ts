@@ -115,6 +115,8 @@ export interface FirmwareImage {
   readonly info: ImageInfo | null
   /** secure-fw or signed-fw, then debug, dev; empty for firmware that is not signed. */
   readonly securityAttributes: readonly string[]
+  /** Burned by the firmware that runs (MCC), not by a tool that writes flash. */
+  readonly firmwareControl: boolean
   /** Of anti-rollback fuses; null in formats without. */
   readonly securityVersion: number | null
   readonly roms: readonly RomVersion[]
