@@ -27,7 +27,10 @@ export {
   type ComponentCapabilities,
   type FirmwareComponent,
 } from './device/firmware/components'
+export { HandleTaken, UpdateRefused } from './device/firmware/mcc'
+export { planUpdate, type Candidate, type PlanOptions, type Relation, type UpdatePlan } from './device/firmware/plan'
 export { queryFirmware, type FirmwareInfo, type Rom, type SecurityInfo } from './device/firmware/query'
+export { updateFirmware, type UpdateOptions, type UpdateSummary } from './device/firmware/update'
 export { deviceInfo, type DeviceInfo } from './device/info'
 export { diffRegisters, type ChangedRegister, type RegisterDiff } from './device/register-diff'
 export {

@@ -199,13 +199,16 @@ export const commandTable: readonly CommandEntry[] = [
   },
   {
     name: 'fw',
-    arguments: 'query [DEVICE...] | show FILE...',
-    summary: 'firmware: what runs, what is on flash, what is in image files',
+    arguments:
+      'query [DEVICE...] | show FILE... | check [DEVICE...] --from FILE|DIR | update DEVICE... --from FILE|DIR',
+    summary: 'firmware: query, look into images, check, update',
     description:
-      'query: part number, PSID, base MAC and GUID, versions that run and that wait for a reset, security attributes, components, and what activates a new image; of the devices named, or of every card. The text is that of mstfwmanager with details behind it, --format xml has its elements. A device that fails hides none of the others. show: what images (FS3, FS4, FS5) and MFA archives hold, and whether every checksum of every section is right; what else a file is, is told. The text has the rows of flint; damaged files are shown as far as they can be read, and end with exit code 7.',
+      'query: part number, PSID, base MAC and GUID, versions that run and that wait for a reset, security attributes, components, and what activates a new image; of the devices named, or of every card. The text is that of mstfwmanager with details behind it, --format xml has its elements. A device that fails hides none of the others. show: what images (FS3, FS4, FS5) and MFA archives hold, and whether every checksum of every section is right; what else a file is, is told. The text has the rows of flint; damaged files are shown as far as they can be read, and end with exit code 7. check: which device has an image in the file, archive or folder, by its PSID, and whether that is newer, older or the same. update: writes it to flash; the new firmware runs after a reset. Refuses an image of another PSID or chip, a damaged one, more than one for a device, an older one without --force, and a device on which another image waits for a reset; then nothing is sent. Cancelled, it gives the device back as it was. Asks, or --yes; --dry-run shows what would be done.',
     options: [
       ['--sections', 'show: every section, its place, and what its checksum says'],
       ['--psid PSID', 'show: the image of this board out of an archive'],
+      ['--from PATH', 'check, update: an image, an MFA archive, or a folder with them'],
+      ['--force-release', 'update: take the update handle away from whoever has it'],
     ],
     formats: ['xml'],
     examples: [
@@ -215,8 +218,11 @@ export const commandTable: readonly CommandEntry[] = [
       'mlx5ctl fw show fw-ConnectX7-rel-28_39_1002.bin',
       'mlx5ctl fw show *.bin -j | jq -r ".data.files[] | [.file, .ok, .image.psid, .image.version] | @tsv"',
       'mlx5ctl fw show all.mfa --psid MT_0000000838 --sections',
+      'mlx5ctl fw check --from ./images',
+      'mlx5ctl fw update 0000:03:00.0 --from fw-ConnectX7-rel-28_39_1002.bin',
+      'mlx5ctl fw update mlx5_0 mlx5_2 --from ./images --yes -j | jq .data.rebootRequired',
     ],
-    abilities: ['device'],
+    abilities: ['device', 'dry-run'],
     takes: [1, many],
     load: () => import('./fw'),
   },

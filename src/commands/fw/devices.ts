@@ -1,5 +1,5 @@
 import type { Device } from '../../device/device'
-import { Interrupted } from '../../device/errors'
+import { Interrupted, UsageError } from '../../device/errors'
 import { isVirtualFunction } from '../../device/info'
 import type { DeviceIdentity } from '../../transport/contract'
 import { listDevices } from '../../transport/open'
@@ -24,6 +24,8 @@ export async function withEachDevice<T>(
   names: readonly string[],
   work: (device: Device, name: string) => Promise<T>,
 ): Promise<Outcome<T>[]> {
+  if (names.length > 1 && context.options.record !== undefined)
+    throw new UsageError('--record writes down one device: name one')
   const outcomes: Outcome<T>[] = []
   const waiting = names.entries()
   let interruption: Error | undefined
@@ -49,12 +51,19 @@ export async function withEachDevice<T>(
   return outcomes
 }
 
+/** What all functions of a card share. Emulated and recorded devices are cards of their own. */
+export function cardOf({ transport, node, pci }: DeviceIdentity): string {
+  return pci === undefined || transport === 'emu' || transport === 'replay' ? node : cardAt(pci)
+}
+
+const cardAt = (pci: string): string => pci.replace(/\.\d$/, '')
+
 /** A card once: its first physical function, through the best door it has. */
 export function everyCard({ options }: Context): string[] {
   const seen = new Set<string>()
   return listDevices({ devRoot: options.devRoot, sysfsRoot: options.sysfsRoot }).flatMap(({ pci, deviceId, doors }) => {
     const name = pci ?? doors[0]?.node
-    const card = pci?.replace(/\.\d$/, '') ?? name
+    const card = pci === undefined ? name : cardAt(pci)
     if (name === undefined || card === undefined || seen.has(card) || isVirtualFunction(deviceId)) return []
     seen.add(card)
     return [name]

@@ -39,8 +39,8 @@ export const shownName = ({ name, identity }: Shown['outcome']): string => ident
  * The layout of mstfwmanager, and behind it what that does not show. Programs look for "FW" at the beginning of a line: no row
  * of ours begins so.
  */
-export function queryText(devices: readonly Shown[]): string {
-  return devices.map((one, index) => `${block(one, index)}${details(one)}`).join('')
+export function queryText(devices: readonly Shown[], options: { readonly details: boolean }): string {
+  return devices.map((one, index) => `${block(one, index)}${options.details ? details(one) : ''}`).join('')
 }
 
 function block(shown: Shown, index: number): string {

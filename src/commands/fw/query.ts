@@ -1,7 +1,7 @@
 import { queryFirmware } from '../../device/firmware/query'
 import { describeError } from '../../render/envelope'
 import type { Context, Result } from '../types'
-import { everyCard, withEachDevice } from './devices'
+import { everyCard, withEachDevice, type Outcome } from './devices'
 import { queryData } from './query-data'
 import { queryText } from './query-text'
 import { queryXml } from './query-xml'
@@ -18,7 +18,7 @@ export async function queryDevices(context: Context, given: readonly string[]): 
   // Alone it has an exit code of its own; XML is whole also then.
   if (given.length === 1 && only?.error !== undefined && !isXml) throw only.error
   const devices = outcomes.map((outcome) => ({ outcome, status: STATUS, available: undefined }))
-  const failed = outcomes.flatMap(({ name, error }) => (error === undefined ? [] : [`${name}: ${hinted(error)}`]))
+  const failed = failuresOf(outcomes)
   const notes = outcomes.flatMap((one) =>
     one.error === undefined ? one.value.warnings.map((text) => `${one.name}: ${text}`) : [],
   )
@@ -26,11 +26,15 @@ export async function queryDevices(context: Context, given: readonly string[]): 
     device: other === undefined ? only?.identity : undefined,
     data: { devices: outcomes.map(queryData) },
     records: outcomes.map(queryData),
-    text: () => (isXml ? queryXml(devices) : queryText(devices)),
+    text: () => (isXml ? queryXml(devices) : queryText(devices, { details: true })),
     warnings: [...(names.length === 0 ? ['no mlx5 device was found'] : []), ...failed, ...notes],
     partial: failed.length > 0,
   }
 }
+
+/** Those that failed, by name, with what helps. */
+export const failuresOf = (outcomes: readonly Outcome<unknown>[]): string[] =>
+  outcomes.flatMap(({ name, error }) => (error === undefined ? [] : [`${name}: ${hinted(error)}`]))
 
 function hinted(error: Error): string {
   const { message, hint } = describeError(error)
