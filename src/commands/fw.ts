@@ -22,6 +22,11 @@ const verbs: Readonly<Record<string, Verb>> = {
     options: ['from', 'forceRelease'],
     hasDryRun: true,
   },
+  reset: {
+    load: async () => (await import('./fw/reset')).resetDevice,
+    options: ['level', 'type', 'sync'],
+    hasDryRun: true,
+  },
 }
 
 export async function run(context: Context, args: readonly string[]): Promise<Result> {

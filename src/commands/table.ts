@@ -187,6 +187,8 @@ export const commandTable: readonly CommandEntry[] = [
       'mlx5ctl config query fwctl0 -e NUM_OF_VFS SRIOV_EN',
       'mlx5ctl config query mlx5_0 -j | jq ".data.devices[].parameters[] | select(.modified)"',
       'mlx5ctl config set mlx5_0 SRIOV_EN=True NUM_OF_VFS=8 --yes -j | jq .data.rebootRequired',
+      'mlx5ctl fw reset fwctl0',
+      'mlx5ctl fw reset fwctl0 --level 3 --yes',
       'mlx5ctl config backup fwctl0 -o before.raw',
       'mlx5ctl config restore fwctl0 before.raw',
       'mlx5ctl config validate nics.yaml 0000:03:00.0 || test $? -eq 10',
@@ -200,15 +202,18 @@ export const commandTable: readonly CommandEntry[] = [
   {
     name: 'fw',
     arguments:
-      'query [DEVICE...] | show FILE... | check [DEVICE...] --from FILE|DIR | update DEVICE... --from FILE|DIR',
-    summary: 'firmware: query, look into images, check, update',
+      'query [DEVICE...] | show FILE... | check [DEVICE...] --from FILE|DIR | update DEVICE... --from FILE|DIR | reset DEVICE',
+    summary: 'firmware: query, look into images, check, update, reset',
     description:
-      'query: part number, PSID, base MAC and GUID, versions that run and that wait for a reset, security attributes, components, and what activates a new image; of the devices named, or of every card. The text is that of mstfwmanager with details behind it, --format xml has its elements. A device that fails hides none of the others. show: what images (FS3, FS4, FS5) and MFA archives hold, and whether every checksum of every section is right; what else a file is, is told. The text has the rows of flint; damaged files are shown as far as they can be read, and end with exit code 7. check: which device has an image in the file, archive or folder, by its PSID, and whether that is newer, older or the same. update: writes it to flash; the new firmware runs after a reset. Refuses an image of another PSID or chip, a damaged one, more than one for a device, an older one without --force, and a device on which another image waits for a reset; then nothing is sent. Cancelled, it gives the device back as it was. Asks, or --yes; --dry-run shows what would be done.',
+      'query: part number, PSID, base MAC and GUID, versions that run and that wait for a reset, security attributes, components, and what activates a new image; of the devices named, or of every card. The text is that of mstfwmanager with details behind it, --format xml has its elements. A device that fails hides none of the others. show: what images (FS3, FS4, FS5) and MFA archives hold, and whether every checksum of every section is right; what else a file is, is told. The text has the rows of flint; damaged files are shown as far as they can be read, and end with exit code 7. check: which device has an image in the file, archive or folder, by its PSID, and whether that is newer, older or the same. update: writes it to flash; the new firmware runs after a reset. Refuses an image of another PSID or chip, a damaged one, more than one for a device, an older one without --force, and a device on which another image waits for a reset; then nothing is sent. Cancelled, it gives the device back as it was. Asks, or --yes; --dry-run shows what would be done. reset: without --level, which resets the device can; with it, that reset: level 0 while all goes on, 1 the embedded CPU, 3 with its drivers on all hosts, which take part (sync 1), 4 armed for the next reboot. Asks, or --yes; what remains to be done by hand is told.',
     options: [
       ['--sections', 'show: every section, its place, and what its checksum says'],
       ['--psid PSID', 'show: the image of this board out of an archive'],
       ['--from PATH', 'check, update: an image, an MFA archive, or a folder with them'],
       ['--force-release', 'update: take the update handle away from whoever has it'],
+      ['--level N', 'reset: 0, 1, 3 or 4'],
+      ['--type N', 'reset: 0 the whole chip, 1 without the ports, 2 the NIC of a DPU, 3 its CPU, 4 shut its OS down'],
+      ['--sync N', 'reset of level 3: 1 the drivers take part, 2 firmware leads (0, the tool, is not possible here)'],
     ],
     formats: ['xml'],
     examples: [

@@ -343,3 +343,58 @@ describeUnless(missingForEmulatedNodes(), 'through nodes', () => {
       expect([name, flash(name)?.equals(readFileSync(image))]).toEqual([name, true])
   }, 60_000)
 })
+
+describe('fw reset', () => {
+  const reset = (...words: string[]): Promise<Outcome> => runInProcess(['fw', 'reset', ...words])
+
+  test('without a level: what the device can, as mstfwreset lists it', async () => {
+    const { status, stdout } = await reset(emu)
+    expect(status).toBe(0)
+    const rows = [...stdout.matchAll(/^(\d): (.{62})-(Supported|Not Supported) *(\(default\))?$/gm)]
+    expect(rows.map(([, number, , can, chosen]) => `${number} ${can} ${chosen ?? ''}`.trim())).toEqual([
+      ...['0 Supported (default)', '1 Not Supported', '3 Supported', '4 Supported'],
+      ...['0 Supported (default)', '1 Not Supported', '2 Not Supported', '3 Supported', '4 Not Supported'],
+      ...['0 Supported', '1 Supported (default)', '2 Not Supported'],
+    ])
+    const json = parseEnvelope((await reset(emu, '-j')).stdout)
+    expect(json.data).toMatchObject({ performed: false, request: null, state: { code: 0 }, rescanRequired: false })
+  })
+
+  test('what it does at once, what it arms, and what it leaves to the operator', async () => {
+    const done = await reset(emu, '--level', '3', '--yes', '-j')
+    expect([done.status, parseEnvelope(done.stdout).data]).toMatchObject([
+      0,
+      { performed: true, armed: false, request: { level: 3, type: 0, sync: 1 }, rebootRequired: false, steps: [] },
+    ])
+    const armed = await reset(emu, '--level', '4', '--yes', '-j')
+    expect(parseEnvelope(armed.stdout).data).toMatchObject({
+      performed: false,
+      armed: true,
+      rebootRequired: true,
+      steps: [expect.stringMatching(/^reboot this machine/)],
+    })
+    const tool = await reset(emu, '--level', '3', '--sync', '0', '--yes', '-v')
+    expect([tool.status, tool.stderr.includes('MFRL (0x9028) op_mod 0x0')]).toEqual([9, false])
+    expect(tool.stderr).toMatch(/nothing was sent\n.*--level 3 --sync 1.*--level 4.*mstfwreset -d 0000:03:00\.0/)
+  })
+
+  test.each<[number, RegExp, string[]]>([
+    [9, /no reset level 1; it has 0 .*, 3 .*, 4 /, ['--level', '1']],
+    [9, /no reset type 2; it has 0 /, ['--level', '3', '--type', '2']],
+    [9, /no reset sync 2; /, ['--level', '3', '--sync', '2']],
+    [2, /--level takes a number/, ['--level', 'x']],
+    [2, /go with --level/, ['--type', '0']],
+    [2, /nobody can be asked/, ['--level', '3']],
+    [6, /a driver did not agree \(MFRL reset_state 4\)/, ['--level', '3', '--yes', '--fault', 'reset=4']],
+  ])('exit %i: %s', async (code, reason, words) => {
+    const { status, stderr } = await reset(emu, ...words)
+    expect(status).toBe(code)
+    expect(stderr).toMatch(reason)
+  })
+
+  test('--dry-run sends nothing', async () => {
+    const { status, stdout, stderr } = await reset(emu, '--level', '0', '--dry-run', '-v')
+    expect([status, stdout]).toEqual([0, 'emu:connectx7: would be reset (level 0, type 0, sync 0)\n'])
+    expect(stderr).not.toContain('MFRL (0x9028) op_mod 0x0')
+  })
+})

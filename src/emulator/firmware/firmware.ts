@@ -77,7 +77,7 @@ export class Firmware {
     this.resourceDump = new ResourceDump(this)
     this.flash = new Flash(profile)
     this.update = new UpdateControl(codec, this.clock, this.flash, options.updateError)
-    this.versions = new VersionOverlay(codec, this.flash, this.update)
+    this.versions = new VersionOverlay(codec, this.flash, this.update, this.clock)
     this.reset = new ResetControl(codec, () => this.start(), options.resetState)
   }
 
@@ -137,6 +137,7 @@ export class Firmware {
     this.configuration.start()
     this.flash.start()
     this.update.start()
+    this.versions.start()
   }
 
   /** The outbox, of exactly `outboxLength` bytes. The inbox has at least 16 bytes. */

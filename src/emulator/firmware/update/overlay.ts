@@ -1,4 +1,5 @@
 import type { Codec } from '../../../prm/codec'
+import type { DeviceClock } from '../clock'
 import type { UpdateControl } from './control'
 import { versionText, type Flash } from './flash'
 import type { CheckedImage } from './image-check'
@@ -16,7 +17,16 @@ export class VersionOverlay {
     private readonly codec: Codec,
     private readonly flash: Flash,
     private readonly control: UpdateControl,
+    private readonly clock: DeviceClock,
   ) {}
+
+  /** Seconds of the clock at the last reset; undefined before there was one. */
+  private started: number | undefined
+
+  /** A start of the device. */
+  start(): void {
+    this.started = this.clock.seconds()
+  }
 
   /** Changes the answer to a read. */
   apply(id: number, answer: Uint8Array): void {
@@ -28,6 +38,8 @@ export class VersionOverlay {
   }
 
   private inMgir(answer: Uint8Array): void {
+    if (this.started !== undefined)
+      this.set('mgir_ext', answer, { 'hw_info.uptime': Math.floor(this.clock.seconds() - this.started) })
     if (this.flash.image === undefined) return
     const { version, date, time } = this.flash.runs
     const [major, minor, subminor] = version
