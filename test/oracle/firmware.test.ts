@@ -1,6 +1,7 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
+import { buildImage, defaultSections, signed } from '../support/firmware-builder'
 import { describeUnless } from '../support/oracle'
 import { Random, seed } from '../support/random'
 import { parseEnvelope } from '../support/schema'
@@ -151,6 +152,44 @@ describeUnless(sid.missing ?? bookworm.missing, 'fw query and mstflint query', (
       count += compare(readFileSync(at('theirs'), 'utf8'), queriedOf(readFileSync(at('ours'), 'utf8')))
     }
     tell('random MGIR', count)
+  }, 60_000)
+})
+
+describeUnless(sid.missing, 'updates that one tool makes and the other sees', () => {
+  /** Signed, as mstflint wants it of secured firmware. */
+  const imageFile = (): string => {
+    const { bytes } = buildImage({ version: [28, 44, 1000], flags: 0xc100, sections: [...defaultSections, ...signed] })
+    writeFileSync(at('image.bin'), bytes)
+    return at('image.bin')
+  }
+  const emulatedFlash = (): Buffer => {
+    const name = readdirSync(folder).find((one) => one.endsWith('.flash')) ?? ''
+    return readFileSync(at(name))
+  }
+  const versions = '| grep -E "^FW Version"'
+
+  test('ours: mstflint says that the new version waits, and after fw reset that it runs', () => {
+    const image = imageFile()
+    const query = `${sid.command('mstflint')} -d fwctl0 q ${versions}`
+    const { stdout, stderr } = sid.run(
+      `mlx5ctl fw update fwctl0 --from ${image} --yes >/dev/null; ${query}; mlx5ctl fw reset fwctl0 --level 3 --yes >/dev/null; ${query}`,
+      ...['--profile', 'connectx7', '--emu-state', at('state')],
+    )
+    expect(stderr).toBe('')
+    expect(stdout).toBe(
+      'FW Version:            28.44.1000\nFW Version(Running):   28.43.1014\nFW Version:            28.44.1000\n',
+    )
+    expect(emulatedFlash().equals(readFileSync(image))).toBe(true)
+  }, 60_000)
+
+  test('that of mstflint: the same bytes on flash, and fw query says what waits', () => {
+    const image = imageFile()
+    const { stdout } = sid.run(
+      `${sid.command('mstflint')} -d fwctl0 -i ${image} -y burn >/dev/null; mlx5ctl fw query fwctl0 -j`,
+      ...['--profile', 'connectx7', '--emu-state', at('state')],
+    )
+    expect(queriedOf(stdout).versions).toMatchObject({ running: '28.43.1014', pending: '28.44.1000' })
+    expect(emulatedFlash().equals(readFileSync(image))).toBe(true)
   }, 60_000)
 })
 
