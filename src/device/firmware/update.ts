@@ -1,7 +1,7 @@
 import { DeliveryError } from '../../transport/contract'
 import type { Device } from '../device'
 import { FirmwareError, Unsupported, withHint } from '../errors'
-import { accessRegister, registerTarget } from '../registers'
+import { accessRegister, registerInbox, registerTarget, registerTitle } from '../registers'
 import { BOOT_IMAGE, readComponents, type FirmwareComponent } from './components'
 import { abandonHint, sleep, UpdateHandle, type Pause } from './mcc'
 
@@ -109,12 +109,12 @@ async function download(
   data: Uint8Array,
   { size, onProgress }: { readonly size: number; readonly onProgress: UpdateOptions['onProgress'] },
 ): Promise<number> {
-  const target = registerTarget(device.catalogue, 'MCDA')
+  const write = blockWriter(device)
   let blocks = 0
   for (let offset = 0; offset < data.length; offset += size) {
     const block = data.subarray(offset, offset + size)
     try {
-      await accessRegister(device, target, 'write', dataImage(handle.number, offset, block))
+      await write(dataImage(handle.number, offset, block))
     } catch (error) {
       if (!(error instanceof FirmwareError)) throw error
       throw await handle.explain(error, `writing byte ${offset}`)
@@ -123,6 +123,19 @@ async function download(
     onProgress?.(block.length)
   }
   return blocks
+}
+
+/** Writes MCDA. Through a command mailbox all blocks go in one inbox: there are 8192 of them in a megabyte. */
+function blockWriter(device: Device): (image: Uint8Array) => Promise<unknown> {
+  const target = registerTarget(device.catalogue, 'MCDA')
+  if (device.transport.registers !== undefined) return (image) => accessRegister(device, target, 'write', image)
+  const { command, inbox } = registerInbox(device, target, 'write', new Uint8Array(DATA_AT + MOST_DATA))
+  const body = inbox.subarray(inbox.length - DATA_AT - MOST_DATA)
+  const options = { outboxLength: inbox.length, about: { subject: registerTitle(target) } }
+  return (image) => {
+    body.set(image)
+    return device.run(command, inbox, options)
+  }
 }
 
 /**
