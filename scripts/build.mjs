@@ -24,7 +24,16 @@ const withoutChildProcess = {
 
 /** Packages that few runs need lie in files of their own: what is in the bundle is compiled at every start. */
 const lazyPackages = Object.fromEntries(
-  ['cli-table3', 'cli-progress', 'chalk', 'node-sqlite3-wasm', 'yaml', 'prom-client', 'tar-stream', 'xz-decompress'].map((name) => [
+  [
+    'cli-table3',
+    'cli-progress',
+    'chalk',
+    'node-sqlite3-wasm',
+    'yaml',
+    'prom-client',
+    'tar-stream',
+    'xz-decompress',
+  ].map((name) => [
     name,
     `node_modules/${name}/${require(at('node_modules', name, 'package.json')).main ?? 'source/index.js'}`,
   ]),

@@ -42,6 +42,10 @@ export interface ImageRecipe {
   /** How pointers are guarded: by the CRC of the boot hardware, or that of all else. */
   readonly pointerCrc?: 'hardware' | 'software'
   readonly hashes?: boolean
+  /** Dwords of BOOT2 behind its first four; default 512. */
+  readonly boot2Dwords?: number
+  /** Logarithm of the size of a slot of flash; default 22. */
+  readonly slotLog?: number
   /** The table stands one sector behind where the pointer says. */
   readonly secondTable?: boolean
 }
@@ -52,6 +56,8 @@ export interface Place {
   readonly size: number
   /** Whether a flipped bit shows. */
   readonly guarded: boolean
+  /** Where its CRC stands in it: the two bytes before are guarded by nothing. */
+  readonly crcAt?: number
 }
 
 export interface BuiltImage {
@@ -197,20 +203,25 @@ function imageInfo(recipe: ImageRecipe, burnSize: number): Buffer {
   return info
 }
 
-/** Sections one behind the other in one buffer. */
+/** Sections in one buffer; what is between them is blank. */
 class Layout {
-  bytes = Buffer.alloc(0)
+  private buffer = Buffer.alloc(0x40000, 0xff)
+  private length = 0
   readonly places: Place[] = []
 
-  put(name: string, offset: number, data: Uint8Array, guarded: boolean): void {
+  get bytes(): Buffer {
+    return Buffer.from(this.buffer.subarray(0, this.length))
+  }
+
+  put(name: string, offset: number, data: Uint8Array, guarded: boolean, crcAt?: number): void {
     this.reach(offset + data.length)
-    this.bytes.set(data, offset)
-    this.places.push({ name, offset, size: data.length, guarded })
+    this.buffer.set(data, offset)
+    this.places.push({ name, offset, size: data.length, guarded, ...(crcAt === undefined ? {} : { crcAt }) })
   }
 
   reach(length: number): void {
-    if (length > this.bytes.length)
-      this.bytes = Buffer.concat([this.bytes, Buffer.alloc(length - this.bytes.length, 0xff)])
+    if (length > this.buffer.length) this.buffer = Buffer.concat([this.buffer, Buffer.alloc(2 * length, 0xff)])
+    this.length = Math.max(this.length, length)
   }
 }
 
@@ -237,7 +248,7 @@ function putTable(
   header[0x13] = 1
   header[0x17] = sections.length
   header.writeUInt16BE(crc16(header.subarray(0, 0x1c)), 0x1e)
-  layout.put(`${form.kind}_HEADER`, table, header, true)
+  layout.put(`${form.kind}_HEADER`, table, header, true, 0x1e)
   let at = first
   for (const [index, section] of sections.entries()) {
     const content = contentOf(section)
@@ -253,8 +264,9 @@ function putTable(
       form.style === 'FS3' ? (crc === 'none' ? 1 : 0) | (isDevice ? 2 : 0) : { entry: 0, none: 1, section: 2 }[crc]
     entry.writeUInt16BE(guard | (encrypted ? 0x8000 : 0), 0x18)
     entry.writeUInt16BE(crc16(entry.subarray(0, 0x1c)), 0x1e)
-    layout.put(`${form.kind} entry ${index} (${nameOf(type)})`, table + 0x20 * (index + 1), entry, true)
-    layout.put(nameOf(type), at, content, crc !== 'none' && !encrypted)
+    layout.put(`${form.kind} entry ${index} (${nameOf(type)})`, table + 0x20 * (index + 1), entry, true, 0x1e)
+    const isTail = crc === 'section' && form.style === 'FS4'
+    layout.put(nameOf(type), at, content, crc !== 'none' && !encrypted, isTail ? content.length - 2 : undefined)
     at = aligned(at + content.length, 0x80)
   }
   layout.put(`${form.kind} end`, table + 0x20 * (sections.length + 1), Buffer.alloc(0x20, 0xff), false)
@@ -376,12 +388,19 @@ function putFs4(
     entry.writeUInt16BE(pointerCrc === 'hardware' ? hardwareCrc(entry) : crc16(entry.subarray(0, 4)), 6)
   }
   layout.put('HW_POINTERS', offset + 0x18, pointers, true)
-  layout.put('TOOLS_AREA', offset + 0x500, toolsArea(22), true)
-  layout.put('BOOT2', offset + 0x1000, boot2(0x200), format === 'FS4')
-  if (hashes) layout.put('HASHES_TABLE', offset + 0x3000, hashesTable(format), true)
-  const table = offset + 0x5000 + (secondTable ? 0x1000 : 0)
-  putTable(layout, { kind: 'ITOC', style: 'FS4', origin: offset }, table, offset + FIRST, sections)
-  if (format === 'FS5') layout.put('boot component', offset + end, bootComponent(0x810 + 0x400), false)
+  layout.put('TOOLS_AREA', offset + 0x500, toolsArea(recipe.slotLog ?? 22), true, 0x3e)
+  layout.put('BOOT2', offset + 0x1000, boot2(recipe.boot2Dwords ?? 0x200), format === 'FS4')
+  const table = hashesTable(format)
+  if (hashes) layout.put('HASHES_TABLE', offset + 0x3000, table, true, table.length - 2)
+  const itoc = offset + 0x5000 + (secondTable ? 0x1000 : 0)
+  putTable(layout, { kind: 'ITOC', style: 'FS4', origin: offset }, itoc, offset + FIRST, sections)
+  if (format === 'FS5')
+    layout.put(
+      'boot component',
+      offset + end,
+      bootComponent(4 * ((recipe.boot2Dwords ?? 0x200) + 4) + (hashes ? 0x400 : 0)),
+      false,
+    )
 }
 
 export interface ArchiveRecipe {
@@ -399,10 +418,12 @@ export interface ArchiveRecipe {
   }[]
   readonly compress?: boolean
   readonly version?: number
+  /** In place of the list of boards. */
+  readonly map?: Buffer
 }
 
 /** An MFA archive. @param compress by the xz program */
-export function buildArchive({ boards, compress = false, version = 1 }: ArchiveRecipe): Buffer {
+export function buildArchive({ boards, compress = false, version = 1, map: other }: ArchiveRecipe): Buffer {
   const [map, toc, data]: [Buffer[], Buffer[], Buffer[]] = [[], [], []]
   let [tocAt, dataAt] = [0, 0]
   for (const { psid, metadata = {}, parts } of boards) {
@@ -439,7 +460,8 @@ export function buildArchive({ boards, compress = false, version = 1 }: ArchiveR
   const head = Buffer.alloc(16)
   head.write('MFAR', 0, 'latin1')
   head.writeUInt32BE(version, 4)
-  const body = [map, toc, data].map((parts, index) => archiveSection(index + 1, Buffer.concat(parts), compress))
+  const lists = [other === undefined ? map : [other], toc, data]
+  const body = lists.map((parts, index) => archiveSection(index + 1, Buffer.concat(parts), compress))
   return withArchiveCrc(Buffer.concat([head, ...body, Buffer.alloc(4)]))
 }
 

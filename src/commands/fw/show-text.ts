@@ -18,11 +18,14 @@ interface How {
 
 type Row = readonly [label: string, value: string | null]
 
-/** The rows of `flint -i FILE q full`, then what it is for and whether it is sound. */
+/**
+ * The rows of `flint -i FILE q full`, then what it is for and whether it is sound. Of one file alone that is something else there
+ * is nothing: the message on stderr says it.
+ */
 export function fileText({ file, image, archive, error }: ShownFile, chip: ChipName, how: How): string {
   const rows: Row[] = how.withName ? [['File', file]] : []
   const isShown = image !== null || archive !== null
-  if (!isShown) rows.push(['Error', error?.message ?? null])
+  if (!isShown && how.withName) rows.push(['Error', error?.message ?? null])
   const parts = [
     rowsText(rows),
     ...(image !== null ? [rowsText(imageRows(image, chip))] : archive !== null ? [archiveText(archive)] : []),

@@ -106,7 +106,10 @@ function readMetadata(map: ImageBytes, at: number, size: number): Record<string,
   if (size < METADATA_HEADER || map.word(at) >>> 24 !== KEYS_AND_VALUES) return {}
   const count = map.word(at) & 0xffff
   const text = Buffer.from(map.bytes.subarray(at + METADATA_HEADER, at + size)).toString('latin1')
-  const strings = text.split('\0').slice(0, 2 * count)
+  const strings = text
+    .split('\0')
+    .slice(0, 2 * count)
+    .map((string) => string.replace(/[^\x20-\x7e]/g, '.'))
   const pairs = strings.flatMap((key, index) => (index % 2 === 0 ? [[key, strings[index + 1] ?? ''] as const] : []))
   return Object.fromEntries(pairs.filter(([key]) => key !== ''))
 }

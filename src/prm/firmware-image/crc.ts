@@ -4,7 +4,10 @@
  */
 const POLYNOMIAL = 0x100b
 
-const table = Uint16Array.from({ length: 256 }, (_, byte) => advance(byte << 8, 8))
+/** What a byte does to the register, with 0, 1, 2 or 3 bytes behind it: four bytes are taken at once. */
+const [last, third, second, first] = [8, 16, 24, 32].map((bits) =>
+  Uint16Array.from({ length: 256 }, (_, byte) => advance(byte << 8, bits)),
+) as [Uint16Array, Uint16Array, Uint16Array, Uint16Array]
 
 /** The bits of the data enter 16 steps late in this definition; a table lets them enter at once, from what 0xffff is by then. */
 const START = advance(0xffff, 16)
@@ -15,12 +18,22 @@ function advance(register: number, bits: number): number {
   return crc
 }
 
-/** Of the bytes from a start to, but without, an end. */
+/** Of the bytes from a start to, but without, an end; both lie in the bytes. */
 export function imageCrc(bytes: Uint8Array, start: number, end: number): number {
+  const byte = (index: number): number => bytes[index] ?? 0
+  const bulk = start + ((end - start) & ~3)
   let crc = START
-  for (let at = start; at < end; at++) crc = ((crc << 8) & 0xffff) ^ (table[(crc >>> 8) ^ (bytes[at] ?? 0)] ?? 0)
+  let at = start
+  for (; at < bulk; at += 4) {
+    const high = (crc >>> 8) ^ byte(at)
+    const low = (crc & 0xff) ^ byte(at + 1)
+    crc = of(first, high) ^ of(second, low) ^ of(third, byte(at + 2)) ^ of(last, byte(at + 3))
+  }
+  for (; at < end; at++) crc = ((crc << 8) & 0xffff) ^ of(last, (crc >>> 8) ^ byte(at))
   return crc ^ 0xffff
 }
+
+const of = (table: Uint16Array, index: number): number => table[index] ?? 0
 
 /** The polynomial with its bits in the other order. */
 const REFLECTED_POLYNOMIAL = 0xd008

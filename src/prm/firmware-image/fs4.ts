@@ -61,8 +61,7 @@ export function readFs4(image: ImageBytes, format: 'FS4' | 'FS5', start: number)
   if (pointers.tools === null) image.problem('HW_POINTERS', start + POINTERS, 'point to no tools area')
   else image.pointed('TOOLS_AREA', start + pointers.tools, TOOLS_AREA)
   const table = findTable(image, at(pointers.toc))
-  const pointed = infoAt(image, at(pointers.image_info))
-  const sealed = table === undefined && isSealed(image, at(pointers.toc), pointed)
+  const sealed = table === undefined && isSealed(image, at(pointers.toc), infoAt(image, at(pointers.image_info)))
   if (table !== undefined) {
     const hashes = at(pointers.hashes_table)
     if (format === 'FS4') readBoot2(image, at(pointers.boot2))
@@ -71,9 +70,13 @@ export function readFs4(image: ImageBytes, format: 'FS4' | 'FS5', start: number)
     readTable(image, table, 'ITOC', 'FS4', start)
   } else if (!sealed) missingTable(image, 'ITOC', tablePlaces(at(pointers.toc)))
   const listed = findSection(image, sectionType.IMAGE_INFO)
-  const info = listed === undefined || listed.size < IMAGE_INFO ? pointed : readListedInfo(image, listed.offset)
+  const info =
+    listed === undefined || listed.size < IMAGE_INFO
+      ? infoAt(image, at(pointers.image_info))
+      : readListedInfo(image, listed.offset)
   if (info === null)
     image.problem('IMAGE_INFO', at(pointers.image_info) ?? start, 'is in no table, and not where the header points')
+  checkSlot(image, start, at(pointers.tools))
   const end = imageEnd(image, start, sealed || format === 'FS5' ? (info?.burnSize ?? 0) : 0)
   if (info !== null) {
     if (info.burnSize > image.length - start) isCut(image, start, info.burnSize)
@@ -147,11 +150,8 @@ function infoAt(image: ImageBytes, offset: number | null): ImageInfo | null {
 function isSealed(image: ImageBytes, pointer: number | null, info: ImageInfo | null): boolean {
   if (info === null || pointer === null || !image.holds(pointer, SECTOR)) return false
   if (info.flags.encrypted) return true
-  const content = image.bytes.subarray(pointer, pointer + SECTOR)
-  const different = new Set(content).size
-  return (
-    different > ENCRYPTED_VALUES && matchingWords(image, pointer, 'ITOC') === 0 && !isEntry(image, pointer + TOC_HEADER)
-  )
+  if (matchingWords(image, pointer, 'ITOC') > 0 || isEntry(image, pointer + TOC_HEADER)) return false
+  return new Set(image.bytes.subarray(pointer, pointer + SECTOR)).size > ENCRYPTED_VALUES
 }
 
 /** 4096 bytes of cipher have all 256 values, or nearly; a table has fewer. */
@@ -203,6 +203,20 @@ function readHashes(image: ImageBytes, format: 'FS4' | 'FS5', at: number | null)
       ? fs5HashesSize(image, at)
       : HASHES_HEADER + HTOC_HEADER + entries * (HTOC_ENTRY + (head >>> 16)) + HASHES_TAIL
   image.pointed('HASHES_TABLE', at, size)
+}
+
+/** Flash has slots for images; the tools area says how large one is, as a logarithm. A section behind it would lie in another. */
+function checkSlot(image: ImageBytes, start: number, tools: number | null): void {
+  const log = tools === null ? 0 : image.word(tools + 4) >>> 16
+  if (log === 0) return
+  const last = image.sections.filter(({ table }) => table === 'ITOC').at(-1)
+  const end = last === undefined ? 0 : last.offset + last.size - start
+  if (last !== undefined && log < 32 && end > 2 ** log)
+    image.problem(
+      last.name,
+      last.offset,
+      `ends at ${hex(end)} of the image, behind the slot of flash, ${hex(2 ** log)}`,
+    )
 }
 
 /** Where the last section ends; of what cannot be read, what the image says, as far as the file goes. */

@@ -12,10 +12,12 @@ export class ImageBytes {
   readonly sections: ImageSection[] = []
   readonly problems: ImageProblem[] = []
   private readonly view: DataView
+  private readonly buffer: Buffer
   /** Sections that lie in the file, and over none before them. */
   private readonly taken: { readonly name: string; readonly start: number; readonly end: number }[] = []
 
   constructor(readonly bytes: Uint8Array) {
+    this.buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
     this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
   }
 
@@ -39,11 +41,12 @@ export class ImageBytes {
 
   /** ASCII up to the first NUL; what is not printable is a dot. */
   text(offset: number, length: number): string {
-    const field = this.bytes.subarray(Math.min(offset, this.length), Math.min(offset + length, this.length))
-    const end = field.indexOf(0)
-    const used = end < 0 ? field : field.subarray(0, end)
-    return Array.from(used, (byte) => (byte >= 0x20 && byte < 0x7f ? String.fromCharCode(byte) : '.'))
-      .join('')
+    const limit = Math.min(offset + length, this.length)
+    let end = offset
+    while (end < limit && this.bytes[end] !== 0) end++
+    return this.buffer
+      .toString('latin1', offset, end)
+      .replace(/[^\x20-\x7e]/g, '.')
       .trim()
   }
 

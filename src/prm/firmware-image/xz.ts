@@ -1,3 +1,4 @@
+import type * as XzModule from 'xz-decompress'
 import { MalformedData } from '../errors'
 
 /** Bytes that are given to the decompressor at once. */
@@ -33,12 +34,20 @@ export async function unxzAll(packed: Uint8Array, path: string, limit: number): 
   return Buffer.concat(pieces)
 }
 
+type Xz = typeof XzModule
+
+/** What it exports is the default export where a bundle imports it, and has names elsewhere. */
+async function loadXz(): Promise<Xz> {
+  const loaded: Xz & { readonly default?: Xz } = await import('xz-decompress')
+  return loaded.default ?? loaded
+}
+
 async function eachPiece(
   packed: Uint8Array,
   path: string,
   take: (piece: Uint8Array, at: number) => boolean,
 ): Promise<{ readonly position: number }> {
-  const { XzReadableStream } = await import('xz-decompress')
+  const { XzReadableStream } = await loadXz()
   let given = 0
   const source = new ReadableStream<Uint8Array>({
     pull(controller) {

@@ -195,7 +195,7 @@ export class UpdateControl {
 
   /** Bytes of the component: each group of four has its last one first. */
   private data(method: 'read' | 'write', image: Uint8Array): Uint8Array {
-    if (method === 'read') throw new Refusal(Status.BAD_PARAM, 'nothing is uploaded', RegisterStatus.BAD_METHOD)
+    if (method === 'read') throw new Refusal(Status.BAD_RES_STATE, 'no upload is on')
     const get = (name: string): number => Number(this.codec.get(MCDA_LAYOUT, padded(image), name))
     const [handle, offset, size] = [get('update_handle'), get('offset'), get('size')]
     if (handle !== this.handle || this.current === state.IDLE)
