@@ -12,6 +12,7 @@ import { keepState } from '../../src/emulator/state'
 import { DeliveryError, type Transport } from '../../src/transport/contract'
 import { emulated, type Outcome } from '../support/cli'
 import { buildArchive, buildImage, type ImageRecipe } from '../support/firmware-builder'
+import { expectParsersAgree } from '../support/firmware-parsers'
 import { describeUnless, missingForEmulatedNodes } from '../support/oracle'
 import { runInProcess } from '../support/program'
 import { Random, seed } from '../support/random'
@@ -309,7 +310,8 @@ describeUnless(missingForEmulatedNodes(), 'through nodes', () => {
       done
       running
       mlx5ctl fw update fwctl0 --from ${image} --yes 2>${at('err')}.taken; echo "taken $?"
-      mlx5ctl fw update fwctl0 --from ${image} --yes --force-release >/dev/null; echo "forced $?"`
+      mlx5ctl fw update fwctl0 --from ${image} --yes --force-release >/dev/null; echo "forced $?"
+      mlx5ctl fw query fwctl0 >${at('text')}; mlx5ctl fw query fwctl0 -j >${at('json')}`
     const { stdout, stderr } = emulated(
       `set +m; ${script}`,
       '--profile',
@@ -327,6 +329,13 @@ describeUnless(missingForEmulatedNodes(), 'through nodes', () => {
       expect(said(signal)).toMatch(/interrupted by SIG.*\n.*the update was cancelled and its handle released/)
     expect(said('taken')).toMatch(/the update handle is held by a driver of host 0 \(downloading, .*--force-release/s)
     expect(flash()?.equals(readFileSync(image))).toBe(true)
+    // What waits for a reset, as other programs find it in the text.
+    const { devices } = parseEnvelope(readFileSync(at('json'), 'utf8')).data as {
+      devices: { firmware: Parameters<typeof expectParsersAgree>[1] }[]
+    }
+    const [queried] = devices
+    expect(queried?.firmware.versions).toMatchObject({ running: '28.43.1014', pending: '28.44.1000' })
+    if (queried !== undefined) expectParsersAgree(readFileSync(at('text'), 'utf8'), queried.firmware)
   }, 60_000)
 
   test('several devices at once, each over another door', () => {

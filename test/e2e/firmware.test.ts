@@ -1,5 +1,6 @@
 import { SaxesParser } from 'saxes'
 import { emulated, mlx5ctl } from '../support/cli'
+import { expectParsersAgree } from '../support/firmware-parsers'
 import { describeUnless, missingForEmulatedNodes } from '../support/oracle'
 import { runInProcess } from '../support/program'
 import { parseEnvelope } from '../support/schema'
@@ -36,44 +37,13 @@ function elementsOf(xml: string): { name: string; attributes: Record<string, str
   return found
 }
 
-/** As ironic-python-agent looks for them (facts: users, 2). */
-function ironic(text: string): { stored: string | undefined; running: string | undefined; psid: string | undefined } {
-  return {
-    stored: /FW Version:\s*\t*(\d+\.\d+\.\d+)/.exec(text)?.[1],
-    running: /FW Version\(Running\):\s*\t*(\d+\.\d+\.\d+)/.exec(text)?.[1],
-    psid: /PSID:\s*\t*(\w+)/.exec(text)?.[1],
-  }
-}
-
-/** As nic-configuration-operator does: trimmed lines that begin with FW; the last one counts. */
-function nicConfigurationOperator(text: string): { burned: string; running: string } {
-  let [burned, running] = ['', '']
-  for (const line of text.split('\n').map((one) => one.trim())) {
-    const parts = line.split(/\s+/)
-    if (line.startsWith('FW (Running)')) running = parts[2] ?? ''
-    else if (line.startsWith('FW')) burned = parts[1] ?? ''
-  }
-  return { burned, running: running === '' ? burned : running }
-}
-
-/** What both parsers find in the text of a device is what JSON says. */
-function expectParsersAgree(text: string, json: string): void {
-  const [device] = devicesOf(json)
-  const { psid, versions } = device?.firmware ?? { psid: '', versions: { running: '', pending: null } }
-  const stored = versions.pending ?? versions.running
-  expect(ironic(text)).toEqual({
-    stored,
-    running: versions.pending === null ? undefined : versions.running,
-    psid,
-  })
-  expect(nicConfigurationOperator(text)).toEqual({ burned: stored, running: versions.running })
-}
-
 describe('fw query', () => {
   test.each(['connectx6dx', 'connectx7', 'bluefield3'])('the text of %s is what other programs parse', (profile) => {
     const text = mlx5ctl('fw', 'query', `emu:${profile}`)
     expect([text.status, text.stderr]).toEqual([0, ''])
-    expectParsersAgree(text.stdout, mlx5ctl('fw', 'query', `emu:${profile}`, '-j').stdout)
+    const [device] = devicesOf(mlx5ctl('fw', 'query', `emu:${profile}`, '-j').stdout)
+    if (device?.firmware == null) throw new Error('it has no firmware')
+    expectParsersAgree(text.stdout, device.firmware)
   })
 
   test('one that fails hides none of the others: exit 8, by name, in every format', async () => {

@@ -1,5 +1,5 @@
 import type { Device } from '../../device/device'
-import { Interrupted, Unsupported, UsageError } from '../../device/errors'
+import { Interrupted, Unsupported, UsageError, withHint } from '../../device/errors'
 import { queryFirmware, type FirmwareInfo } from '../../device/firmware/query'
 import {
   failedStates,
@@ -148,7 +148,11 @@ async function awaitReturn(context: Context, name: string, { info, patience }: B
       if (!(error instanceof DeliveryError || error instanceof OpenError)) throw error
       last = error
     }
-    if (signal.aborted) throw new Interrupted(String(signal.reason))
+    if (signal.aborted)
+      throw withHint(
+        new Interrupted(String(signal.reason)),
+        'the reset was asked for, and goes on without this command',
+      )
     if (Date.now() > end)
       throw new DeliveryError(
         `the reset was asked for, but is not over after ${Math.round(patience / 1000)} s: ${last.message}`,
