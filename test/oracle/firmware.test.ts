@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { buildImage, defaultSections, signed } from '../support/firmware-builder'
@@ -152,6 +152,28 @@ describeUnless(sid.missing ?? bookworm.missing, 'fw query and mstflint query', (
       count += compare(readFileSync(at('theirs'), 'utf8'), queriedOf(readFileSync(at('ours'), 'utf8')))
     }
     tell('random MGIR', count)
+  }, 60_000)
+})
+
+describeUnless(bookworm.missing, 'fw reset and mstfwreset query', () => {
+  test('the same rows of levels, types and syncs, with the same defaults', () => {
+    // It is a script that starts another tool by its name.
+    mkdirSync(at('bin'))
+    writeFileSync(at('bin/mstmcra'), `#!/bin/sh\nexec ${bookworm.command('mstmcra')} "$@"\n`, { mode: 0o755 })
+    bookworm.run(
+      `PATH=${at('bin')}:$PATH ${bookworm.python('mstfwreset', '-d 03:00.0 q')} >${at('theirs')}
+       mlx5ctl fw reset 03:00.0 --transport pci >${at('ours')}`,
+      ...['--profile', 'connectx7'],
+    )
+    const rowsOf = (name: string): string[] =>
+      readFileSync(at(name), 'utf8')
+        .split('\n')
+        .filter((line) => /^\d: /.test(line))
+        // Who owns a reset by default differs: we are never the owner.
+        .map((line) => (line.includes('owner') ? line.replace('(default)', '') : line).trimEnd().toLowerCase())
+    const theirs = rowsOf('theirs')
+    expect(theirs.length).toBeGreaterThanOrEqual(8)
+    expect(rowsOf('ours')).toEqual(expect.arrayContaining(theirs))
   }, 60_000)
 })
 

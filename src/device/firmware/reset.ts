@@ -91,17 +91,24 @@ const has = (mask: number | undefined, bit: number): boolean => (((mask ?? 0) >>
 const choices = (known: readonly Known[], mask: number, chosen: number | undefined): ResetChoice[] =>
   known.map(({ number, name, bit }) => ({ number, name, supported: has(mask, bit), isDefault: number === chosen }))
 
-/** A device that does not tell has the two that there always were. */
+/** Feature of MCAM: drivers take part in a reset. Bits count from the last dword. */
+const DRIVER_SYNC = 19
+
+/** By MROQ; devices of before it have a bit in MCAM for drivers that take part. */
 async function readSyncs(device: Device): Promise<number> {
-  const both = (1 << SYNC.TOOL) | (1 << SYNC.DRIVER)
-  let values: Struct
+  const values = await valuesOrNone(device, 'MROQ')
+  if (values?.query_is_valid === 1) return Number(values.pci_sync_for_fw_update_start)
+  const features = (await valuesOrNone(device, 'MCAM'))?.mng_feature_cap_mask as number[] | undefined
+  return (1 << SYNC.TOOL) | (has(features?.at(-1), DRIVER_SYNC) ? 1 << SYNC.DRIVER : 0)
+}
+
+async function valuesOrNone(device: Device, name: string): Promise<Struct | undefined> {
   try {
-    values = await registerValues(device, 'MROQ')
+    return await registerValues(device, name)
   } catch (error) {
-    if (error instanceof FirmwareError) return both
+    if (error instanceof FirmwareError) return undefined
     throw error
   }
-  return values.query_is_valid === 1 ? Number(values.pci_sync_for_fw_update_start) : both
 }
 
 /** A reset was asked for, and did not happen. */
@@ -164,13 +171,8 @@ const DRIVER_PATIENCE = 300_000
 
 /** How long drivers may take to go down and come up again, in milliseconds (DTOR). */
 export async function resetPatience(device: Device): Promise<number> {
-  try {
-    const values = await registerValues(device, 'DTOR')
-    const { to_value: count, to_multiplier: unit } = values.DRIVER_UNLOAD_AND_RESET_TO as Struct
-    const time = Number(count) * (multipliers[Number(unit)] ?? 1)
-    return time > 0 ? time : DRIVER_PATIENCE
-  } catch (error) {
-    if (error instanceof FirmwareError) return DRIVER_PATIENCE
-    throw error
-  }
+  const values = await valuesOrNone(device, 'DTOR')
+  const { to_value: count, to_multiplier: unit } = (values?.DRIVER_UNLOAD_AND_RESET_TO ?? {}) as Struct
+  const time = Number(count ?? 0) * (multipliers[Number(unit)] ?? 1)
+  return time > 0 ? time : DRIVER_PATIENCE
 }
