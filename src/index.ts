@@ -65,6 +65,23 @@ export {
   type DiagnosticStreamSummary,
 } from './device/diagnostic-stream'
 export { FirmwareError, Interrupted, Unsupported, UsageError } from './device/errors'
+export {
+  type ActivationMethods,
+  type ComponentCapabilities,
+  type FirmwareComponent,
+} from './device/firmware/components'
+export { HandleTaken, UpdateRefused } from './device/firmware/mcc'
+export { planUpdate, type Candidate, type PlanOptions, type Relation, type UpdatePlan } from './device/firmware/plan'
+export { queryFirmware, type FirmwareInfo, type Rom, type SecurityInfo } from './device/firmware/query'
+export {
+  readResetSupport,
+  requestReset,
+  resetRequest,
+  type ResetChoice,
+  type ResetRequest,
+  type ResetSupport,
+} from './device/firmware/reset'
+export { updateFirmware, type UpdateOptions, type UpdateSummary } from './device/firmware/update'
 export { withFirmwareTracer, type RunningTrace, type TracerOptions } from './device/firmware-tracer'
 export { deviceInfo, type DeviceInfo } from './device/info'
 export { diffRegisters, type ChangedRegister, type RegisterDiff } from './device/register-diff'

@@ -1,6 +1,6 @@
 /** Options of every command, in the order of the help. */
 export const globalOptions: readonly (readonly [flags: string, description: string])[] = [
-  ['--format <format>', 'text, json or ndjson; some commands have more: csv, trace, prometheus'],
+  ['--format <format>', 'text, json or ndjson; some commands have more: csv, trace, prometheus, xml'],
   ['-j, --json', 'the same as --format json'],
   ['-o, --output <file>', 'write to a file, atomically; what a failure leaves is in FILE.partial'],
   ['--force', 'overwrite the file of -o'],
@@ -22,6 +22,6 @@ export const globalOptions: readonly (readonly [flags: string, description: stri
   ['--emu-state <file>', 'keep what is written to an emulated device'],
   [
     '--fault <spec>',
-    'make an emulated device fail: errno=EIO@3, status=0x3, delay=200ms, unplug@2, short, eperm, stuck, held, livefish, frozen, traced, lossy, lose=3@100',
+    'make an emulated device fail: errno=EIO@3, status=0x3, delay=200ms, unplug@2, short, eperm, stuck, held, livefish, frozen, traced, lossy, lose=3@100, mcc=0xf, reset=4',
   ],
 ]

@@ -2,7 +2,7 @@ import type { ErrorDescription } from '../render/envelope'
 import type { DeviceIdentity, Transport } from '../transport/contract'
 
 /** text, json and ndjson are of every command; the others of those that name them in the table. */
-export const formats = ['text', 'json', 'ndjson', 'csv', 'trace', 'prometheus'] as const
+export const formats = ['text', 'json', 'ndjson', 'csv', 'trace', 'prometheus', 'xml'] as const
 export type Format = (typeof formats)[number]
 
 /** Options of every command, as cli.md lists them. */

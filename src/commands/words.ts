@@ -34,7 +34,7 @@ export function deviceFirst(words: readonly string[]): string[] {
 /** Whether a command has a verb that is followed by the device: reg get DEVICE. */
 function takesDevice(command: string, verb: string): boolean {
   const entry = commandTable.find(({ name }) => name === command)
-  return /^[a-z]+$/.test(verb) && new RegExp(`(?:^|\\| )${verb} DEVICE\\b`).test(entry?.arguments ?? '')
+  return /^[a-z]+$/.test(verb) && new RegExp(`(?:^|\\| )${verb} \\[?DEVICE\\b`).test(entry?.arguments ?? '')
 }
 
 /** Index of the first word from `start` that is no option and no value of one. */

@@ -3,13 +3,13 @@ import { FirmwareError } from './errors'
 import { accessRegister, registerTarget } from './registers'
 
 /** info_type of MQIS (facts: mstconfig, C.2). */
-const kinds = { name: 1, description: 2 } as const
+const kinds = { name: 1, description: 2, imageVsd: 3, deviceVsd: 4 } as const
 /** Bytes of text in the register, and of a text at the most. */
 const STEP = 8
 const TEXT_AT = 0x10
 const LONGEST = 4096
 
-/** Name or description of the card; undefined where the device tells none. */
+/** Name or description of the card, or what its vendor noted (VSD); undefined where the device tells none. */
 export async function readDeviceText(device: Device, kind: keyof typeof kinds): Promise<string | undefined> {
   const { codec, catalogue } = device
   const target = registerTarget(catalogue, 'MQIS')

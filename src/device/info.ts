@@ -41,6 +41,10 @@ const models: Readonly<Record<number, string>> = {
   0xa2dc: 'BlueField-3',
 }
 
+/** A virtual function, by its PCI device id: its card is that of the physical one. */
+export const isVirtualFunction = (deviceId: number | undefined): boolean =>
+  deviceId !== undefined && models[deviceId]?.endsWith(' VF') === true
+
 /** The user context, and what else can be read. Only the context can fail it. */
 export async function deviceInfo(device: Device): Promise<DeviceInfo> {
   const context = await device.identify()

@@ -3,6 +3,7 @@ import { readNvValue, sameNvValue, type NvValue } from '../prm/nv-value'
 import { DeliveryError } from '../transport/contract'
 import type { Device } from './device'
 import { FirmwareError, withHint } from './errors'
+import { writeReset } from './firmware/reset'
 import type { NvConfiguration } from './nv-config'
 import { elementOf, namedParameter, NV_HEADER, nvHeader, type NvItem } from './nv-config'
 import type { NvChange, NvPlan, NvWrite } from './nv-plan'
@@ -151,10 +152,8 @@ async function shutsItselfDown(configuration: NvConfiguration): Promise<boolean>
 
 /** Arms the reset that comes with the next reboot; where firmware refuses that, power must be cycled. */
 export async function armReset(device: Device): Promise<NvActivation> {
-  const target = registerTarget(device.catalogue, 'MFRL')
   try {
-    const image = device.codec.encode(target.layout, { reset_trigger: RESET_TRIGGER })
-    await accessRegister(device, target, 'write', image)
+    await writeReset(device, { reset_trigger: RESET_TRIGGER })
     return 'reboot'
   } catch (error) {
     if (error instanceof FirmwareError) return 'power-cycle'

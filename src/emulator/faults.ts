@@ -17,13 +17,15 @@ interface Rule extends Fault {
 }
 
 const GRAMMAR =
-  'a comma-separated list of errno=NAME@N, status=CODE@N, delay=TIME@N (ms or s), unplug@N, short@N, lose=COUNT@SAMPLE (diagnostic counters: rounds that the device does not take, from this one on), stuck=ADDRESS, unplug=ADDRESS (at this word of CR space), eperm, stuck, held, livefish, frozen (its clock stands still), traced (mlx5_core has the firmware tracer), lossy (the firmware tracer loses events); without @N it is every command'
+  'a comma-separated list of errno=NAME@N, status=CODE@N, delay=TIME@N (ms or s), unplug@N, short@N, lose=COUNT@SAMPLE (diagnostic counters: rounds that the device does not take, from this one on), stuck=ADDRESS, unplug=ADDRESS (at this word of CR space), eperm, stuck, held, livefish, frozen (its clock stands still), traced (mlx5_core has the firmware tracer), lossy (the firmware tracer loses events), mcc=CODE (the error that an update ends with), reset=STATE (the state that a reset ends in); without @N it is every command'
 
 /** Faults of one word of CR space. */
 const atAddress = /^(stuck|unplug)=(0x[0-9a-f]+|\d+)$/i
 
 /** Rounds of diagnostic counters that are lost. */
 const lost = /^lose=(\d+)@(\d+)$/
+/** Numbers that firmware fails with: the error of an update, the state of a reset. */
+const inFirmware = /^(mcc|reset)=(0x[0-9a-f]+|\d+)$/i
 
 /** Faults that are there from the start. */
 const standing = ['eperm', 'stuck', 'held', 'livefish', 'frozen', 'traced', 'lossy']
@@ -50,6 +52,9 @@ export class Faults {
   readonly lossy: boolean
   /** Rounds of diagnostic counters that the device does not take. */
   readonly losses: readonly { readonly at: number; readonly count: number }[]
+  /** error_code of MCC, and reset_state of MFRL, that firmware fails with. */
+  readonly updateError: number | undefined
+  readonly resetState: number | undefined
   /** Words of CR space at which it happens. */
   private readonly stuckAt: ReadonlySet<number>
   private readonly unplugAt: ReadonlySet<number>
@@ -66,9 +71,11 @@ export class Faults {
     this.traced = parts.includes('traced')
     this.lossy = parts.includes('lossy')
     this.losses = parts.flatMap((part) => lossOf(part))
+    this.updateError = numberIn(parts, 'mcc')
+    this.resetState = numberIn(parts, 'reset')
     this.stuckAt = addresses(parts, 'stuck')
     this.unplugAt = addresses(parts, 'unplug')
-    const own = [atAddress, lost]
+    const own = [atAddress, lost, inFirmware]
     this.rules = parts.filter((part) => !standing.includes(part) && !own.some((form) => form.test(part))).map(parseRule)
   }
 
@@ -86,6 +93,11 @@ export class Faults {
     if (fault.unplug === true) this.unplugged = true
     return fault
   }
+}
+
+function numberIn(parts: readonly string[], kind: string): number | undefined {
+  const found = parts.map((part) => inFirmware.exec(part)).find((match) => match?.[1]?.toLowerCase() === kind)
+  return found?.[2] === undefined ? undefined : Number(found[2])
 }
 
 function addresses(parts: readonly string[], kind: string): ReadonlySet<number> {

@@ -12,9 +12,13 @@ import { objectCommands } from './object-commands'
 import { NvConfiguration } from './nv-config'
 import { Refusal, Status, syndrome } from './refusal'
 import { ResourceDump } from './resource-dump'
+import { CORE_DUMP, RegisterFile, RESOURCE_DUMP } from './registers'
 import { Tracer } from './tracer'
-import { CORE_DUMP, MFRL, RegisterFile, RESOURCE_DUMP } from './registers'
 import { Traffic } from './traffic'
+import { UpdateControl, type Owner } from './update/control'
+import { Flash } from './update/flash'
+import { VersionOverlay } from './update/overlay'
+import { MFRL, ResetControl } from './update/reset'
 import { encodeValues, numberOf } from './values'
 
 /** What a command's handler is given. */
@@ -26,6 +30,23 @@ export interface Request {
   /** The inbox decoded by its layout; empty where there is none. */
   readonly values: Struct
   readonly outboxLength: number
+}
+
+/** What goes wrong in the chip itself, and its clock. */
+export interface FirmwareOptions {
+  /** Its clock stands still. */
+  readonly frozen?: boolean
+  /** Nanoseconds of a monotonic clock, for tests. */
+  readonly now?: () => bigint
+  /** mlx5_core has the firmware tracer; the tracer loses events. */
+  readonly traced?: boolean
+  readonly lossy?: boolean
+  /** Rounds of diagnostic counters that are not taken. */
+  readonly losses?: readonly Loss[]
+  /** error_code that an update ends with. */
+  readonly updateError?: number | undefined
+  /** reset_state that a reset ends in, in place of happening. */
+  readonly resetState?: number | undefined
 }
 
 /** What it gives back: values for the outbox layout, or the bytes behind the 16-byte header. */
@@ -48,20 +69,17 @@ export class Firmware {
   readonly configuration: NvConfiguration
   readonly tracer: Tracer
   readonly diagnostics: DiagnosticCounters
+  readonly flash: Flash
   private readonly resourceDump: ResourceDump
+  private readonly update: UpdateControl
+  private readonly versions: VersionOverlay
+  private readonly reset: ResetControl
 
   constructor(
     readonly profile: Profile,
     readonly catalogue: Catalogue,
     readonly codec: Codec,
-    options: {
-      readonly frozen?: boolean
-      readonly traced?: boolean
-      readonly lossy?: boolean
-      /** Nanoseconds of a monotonic clock, for tests. */
-      readonly now?: () => bigint
-      readonly losses?: readonly Loss[]
-    } = {},
+    options: FirmwareOptions = {},
   ) {
     const { GENERAL: general = {} } = profile.capabilities
     const now = options.frozen === true ? { now: () => 0n } : options.now === undefined ? {} : { now: options.now }
@@ -74,6 +92,10 @@ export class Firmware {
     this.tracer = new Tracer(this, options)
     const fastest = profile.diagnosticCounters?.fastestTicks ?? 1
     this.diagnostics = new DiagnosticCounters(this.clock, fastest, options.losses ?? [])
+    this.flash = new Flash(profile)
+    this.update = new UpdateControl(codec, this.clock, this.flash, options.updateError)
+    this.versions = new VersionOverlay(codec, this.flash, this.update, this.clock)
+    this.reset = new ResetControl(codec, () => this.start(), options.resetState)
   }
 
   /** CREATE_UCTX; 0 when there is none left. */
@@ -102,15 +124,43 @@ export class Firmware {
     return this.profile.identity.hardwareId
   }
 
-  /** An access register, through whatever door. @param uid whose; 0 where there is no context @throws Refusal */
-  accessRegister(id: number, method: 'read' | 'write', image: Uint8Array, room: number, uid = 0): Uint8Array {
+  /**
+   * An access register, through whatever door.
+   * @param owner who holds the handle of an update; uid: whose context, 0 where there is none
+   * @throws Refusal
+   */
+  accessRegister(
+    id: number,
+    method: 'read' | 'write',
+    image: Uint8Array,
+    room: number,
+    { owner = 'icmd', uid = 0 }: { readonly owner?: Owner; readonly uid?: number } = {},
+  ): Uint8Array {
     if (this.registers.isGiven(id)) return this.registers.access(id, method, image, room)
     if (this.tracer.has(id)) return this.tracer.access(id, method, image, room, uid)
     if (id === CORE_DUMP) return coreDump(this, image, room)
     if (id === RESOURCE_DUMP && this.profile.resourceDump !== undefined) return this.resourceDump.answer(image, room)
     if (this.configuration.has(id)) return this.configuration.access(id, method, image, room)
-    if (id === MFRL && method === 'write') this.configuration.trigger(image)
-    return this.registers.access(id, method, image, room)
+    if (this.update.has(id)) return this.update.access(id, method, image, room, owner)
+    if (id === MFRL) return this.accessReset(method, image, room)
+    const answer = this.registers.access(id, method, image, room)
+    if (method === 'read') this.versions.apply(id, answer)
+    return answer
+  }
+
+  private accessReset(method: 'read' | 'write', image: Uint8Array, room: number): Uint8Array {
+    const can = this.registers.access(MFRL, 'read', image, Math.max(room, image.length))
+    if (method === 'write') this.reset.write(image, can)
+    this.reset.apply(can)
+    return can.subarray(0, room)
+  }
+
+  /** A start of the chip: settings and images that waited for it count, and what was under way is gone. */
+  private start(): void {
+    this.configuration.start()
+    this.flash.start()
+    this.update.start()
+    this.versions.start()
   }
 
   /** The outbox, of exactly `outboxLength` bytes. The inbox has at least 16 bytes. */
@@ -121,7 +171,7 @@ export class Firmware {
       return this.answer(opcode, view.getUint16(2), view.getUint16(6), inbox, outboxLength)
     } catch (error) {
       if (!(error instanceof Refusal)) throw error
-      return refused(error.status, syndrome(opcode, error.message), outboxLength)
+      return refused(error.status, syndrome(opcode, error.message), outboxLength, error.image)
     }
   }
 
@@ -207,12 +257,13 @@ function accessRegister(firmware: Firmware, { opMod, uid, inbox, values, outboxL
   if (opMod > 1) throw new Refusal(Status.BAD_PARAM, 'op_mod')
   const id = numberOf(values, 'register_id')
   const method = opMod === 1 ? 'read' : 'write'
-  return firmware.accessRegister(id, method, inbox.subarray(HEADER), outboxLength - HEADER, uid)
+  return firmware.accessRegister(id, method, inbox.subarray(HEADER), outboxLength - HEADER, { owner: 'command', uid })
 }
 
-function refused(status: number, code: number, length: number): Uint8Array {
+function refused(status: number, code: number, length: number, image: Uint8Array | undefined): Uint8Array {
   const bytes = new Uint8Array(length)
   bytes[0] = status
   new DataView(bytes.buffer).setUint32(4, code)
+  if (image !== undefined) bytes.set(image.subarray(0, length - HEADER), HEADER)
   return bytes
 }

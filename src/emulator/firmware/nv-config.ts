@@ -18,7 +18,6 @@ const MOST_DATA = 256
 const MOST_LISTED = 128
 const mode = { NEXT: 0, CURRENT: 1, DEFAULT: 2 } as const
 const WRITER_ICMD = 5
-const PERST = 0x40
 /** Version of all TLVs. */
 const VERSION = 0
 
@@ -125,13 +124,8 @@ export class NvConfiguration {
     this.start()
   }
 
-  /** MFRL was written: a reset of the chip happens at once; one with the machine's next start (PERST, bit 6) waits for it. */
-  trigger(image: Uint8Array): void {
-    const wanted = image[7] ?? 0
-    if (wanted !== 0 && (wanted & PERST) === 0) this.start()
-  }
-
-  private start(): void {
+  /** A start of the chip. */
+  start(): void {
     for (const item of this.items.values()) item.current = item.next
   }
 

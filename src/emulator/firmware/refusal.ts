@@ -36,6 +36,8 @@ export class Refusal extends Error {
     reason: string,
     /** What ICMD says in place of the status. */
     readonly registerStatus: number = RegisterStatus.BAD_PARAM,
+    /** The register as it is given back all the same. */
+    readonly image?: Uint8Array,
   ) {
     super(reason)
   }

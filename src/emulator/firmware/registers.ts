@@ -24,7 +24,6 @@ const GROUPS = 4
 
 export const CORE_DUMP = 0x402e
 export const RESOURCE_DUMP = 0xc000
-export const MFRL = 0x9028
 const MCIA = 0x9014
 const MQIS = 0x9064
 

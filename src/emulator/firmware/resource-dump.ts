@@ -116,7 +116,7 @@ class StreamMaker {
   }
 
   private head({ type, index1, index2, num1, num2, vhca }: Wanted): void {
-    const [major = 0, minor = 0, sub = 0] = this.firmware.profile.identity.firmware.split('.').map(Number)
+    const [major = 0, minor = 0, sub = 0] = this.firmware.flash.version.split('.').map(Number)
     this.put('resource_dump_info_segment', segment.INFO, {
       dump_version: 1,
       hw_version: this.firmware.hardwareId,

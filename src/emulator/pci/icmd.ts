@@ -89,7 +89,7 @@ export class IcmdMailbox implements AddressSpace {
       return icmdStatus.OK
     }
     if (opcode !== opcodes.GET_FW_INFO) return icmdStatus.INVALID_OPCODE
-    const [major = 0, minor = 0, sub = 0] = firmware.profile.identity.firmware.split('.').map(Number)
+    const [major = 0, minor = 0, sub = 0] = firmware.flash.version.split('.').map(Number)
     this.mailbox.fill(0, 0, 0x24)
     this.mailbox.writeUInt16BE(major, 0)
     this.mailbox.writeUInt16BE(minor, 4)
@@ -134,7 +134,7 @@ export class IcmdMailbox implements AddressSpace {
       return { status: 0, bytes }
     } catch (error) {
       if (!(error instanceof Refusal)) throw error
-      return { status: error.registerStatus, bytes: image, reason: error.message }
+      return { status: error.registerStatus, bytes: error.image ?? image, reason: error.message }
     }
   }
 }
