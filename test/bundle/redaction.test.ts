@@ -128,6 +128,13 @@ describe('redaction', () => {
     })
   })
 
+  test('a host name of two letters goes where it is a word', () => {
+    const redaction = new Redaction(all)
+    redaction.learnName('hostname', 'vm')
+    const json = redaction.redact(JSON.stringify({ host: 'vm', said: 'vm1 of vm', name: 'VLQ_GVMI', vm: 1 }), true)
+    expect(JSON.parse(json)).toEqual({ host: 'HOST-1', said: 'vm1 of HOST-1', name: 'VLQ_GVMI', vm: 1 })
+  })
+
   test('addresses that only a kernel log has are found in it', () => {
     const redaction = new Redaction(all)
     const log = 'mlx5_core 0000:03:00.1 enp3s0f1: VF 3 mac 0c:42:a1:55:66:77 set, guid 0c42:a103:0055:6677\n'

@@ -10,7 +10,9 @@ const tokenNames: Readonly<Record<RedactedKind, string>> = {
   hostname: 'HOST',
 }
 /** Words that are shorter are met for many reasons: they are redacted only where their place tells what they are. */
-const SHORTEST = 3
+const SHORTEST = 2
+/** In hex digits of bytes, with no letter on either side. */
+const SHORTEST_IN_HEX = 3
 /** Words that count inside of longer ones too: no word of a language. */
 const isUnmistakable = (word: string): boolean => word.length >= 6 && /[^a-z]/i.test(word)
 /** Addresses as people and kernels write them: 6 bytes, or 8 as 8 or 4 groups. */
@@ -116,6 +118,7 @@ export class Redaction {
     if (word.length < SHORTEST) return
     this.words.set(word.toLowerCase(), token)
     this.pattern = undefined
+    if (word.length < SHORTEST_IN_HEX) return
     for (const digits of digitsOfText(word)) this.digits.add(digits, token, { bounded: !isUnmistakable(word) })
   }
 

@@ -23,7 +23,7 @@ const splits: readonly (readonly [high: RegExp, low: string, bits: number])[] = 
 const macKey = /(?:^|[_/])(?:[a-z]*mac|mac_addr\w*|mac_address|permanent_address|perm_addr|address|V4)$|mac_addr/
 const guidKey = /guid|(?:^|[_/.])gid|uuid|phys_switch_id|function[._]uid|^UUID$/
 const serialKey = /serial(?:_?(?:number|no))?$|(?:^|[._])(?:vendor_)?sn$|^(?:SN|VU|V3|YA)$|vuid$/
-const hostKey = /(?:^|\/)(?:nodename|hostname|node_desc|node_description)$/
+const hostKey = /(?:^|\/)(?:host|nodename|hostname|node_desc|node_description)$/
 /** Names that hold counters of the MAC layer, not addresses. */
 const counterKey = /error|frames|pause/
 
@@ -90,11 +90,11 @@ function digitsOf(kind: 'mac' | 'guid', value: unknown): string | undefined {
 }
 
 function written(kind: 'serial' | 'hostname', value: unknown): Omit<Placed, 'keys'> | undefined {
-  if (typeof value === 'number') return value > 0xffff ? { kind, value: String(value) } : undefined
+  if (typeof value === 'number') return kind === 'serial' && value > 0xffff ? { kind, value: String(value) } : undefined
   const bytes = bytesOf(value)
   const text = typeof value === 'string' ? value : bytes === undefined ? '' : Buffer.from(bytes).toString('latin1')
   const trimmed = text.replace(/\0.*$/s, '').trim()
-  const isText = /^[ -~]{2,}$/.test(trimmed) && !/^(?:N\/A|none|null|localhost|0+)$/i.test(trimmed)
+  const isText = /^[ -~]+$/.test(trimmed) && !/^(?:N\/A|none|null|localhost|0+)$/i.test(trimmed)
   return isText ? { kind, value: trimmed } : undefined
 }
 
