@@ -24,7 +24,6 @@ const exitCodes: Readonly<Record<string, number>> = {
   unsupported: 9,
   interrupted: 130,
 }
-const EXIT_MALFORMED = 7
 const EXIT_PARTIAL = 8
 const EXIT_DRIFT = 10
 /** Signals that end a command between two steps, once all that it holds was given back; and the exit codes. */
@@ -183,7 +182,8 @@ async function callCommand(
         if (verbose) caller.note(message)
       },
     })
-    const { failure, warnings = [] } = result
+    const { warnings = [] } = result
+    const failure = result.failure ?? result.verdict
     if (failure === undefined) return { exitCode: resultCode(result), error: null, warnings }
     return { exitCode: exitCode(failure), error: describe(failure), warnings }
   } catch (error) {
@@ -192,8 +192,7 @@ async function callCommand(
 }
 
 /** The exit code of a result without a failure. */
-function resultCode({ endedBy, exitCode: own, malformed, partial, drift }: Result): number {
-  if (malformed === true) return EXIT_MALFORMED
+function resultCode({ endedBy, exitCode: own, partial, drift }: Result): number {
   if (endedBy !== undefined) return stopSignals[endedBy] ?? 1
   return own ?? (partial === true ? EXIT_PARTIAL : drift === true ? EXIT_DRIFT : 0)
 }

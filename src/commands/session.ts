@@ -6,16 +6,25 @@ import type { Transport, TransportKind } from '../transport/contract'
 import { openTransport } from '../transport/open'
 import type { Context } from './types'
 
+export interface Facts {
+  readonly catalogue: Catalogue
+  readonly codec: Codec
+}
+
 /** Catalogue and codec for commands without a device. */
-export function openFacts(): { catalogue: Catalogue; codec: Codec } {
+export function openFacts(): Facts {
   const catalogue = openCatalogue()
   return { catalogue, codec: new Codec(catalogue) }
 }
 
 /** Opens the device that the options describe, hands it on, and closes it whatever happens; one that is open stays so. */
-export async function withDevice<T>(context: Context, name: string, use: (device: Device) => Promise<T>): Promise<T> {
+export async function withDevice<T>(
+  context: Context,
+  name: string,
+  use: (device: Device) => Promise<T>,
+  { catalogue, codec }: Facts = openFacts(),
+): Promise<T> {
   const { options, opened } = context
-  const { catalogue, codec } = openFacts()
   const transport = opened ?? (await openDevice(context, name))
   const device = new Device(transport, catalogue, codec, {
     allowTaint: options.allowTaint,

@@ -105,8 +105,6 @@ export interface Result {
   readonly verdict?: Error | undefined
   /** Something is not as it should be, which the command was asked to tell: exit code 10. */
   readonly drift?: boolean
-  /** What the command was asked to check is not what it should be: exit code 7. */
-  readonly malformed?: boolean
   /** The signal that ended what goes on until it is ended: all is written, and the exit code tells the signal. */
   readonly endedBy?: string | undefined
   /** Only `emulate` has one: that of the command it ran. Nothing is printed then. */

@@ -138,12 +138,12 @@ describe('bundle verify', () => {
     expect(status).toBe(7)
     expect(stdout).toMatch(/^ {2}bad {2}sha256 {2}host\/x\.txt has the SHA-256/m)
     expect(stdout).toMatch(/^ {2}bad {2}damaged {2}is cut off/m)
-    expect(stderr).toMatch(/warning: 2 of 3 bundles are not what their manifests say/)
+    expect(stderr).toMatch(/bundle verify: 2 of 3 bundles are not what their manifests say/)
     const json = bundle('verify', at('bad.tar.gz'), '-j')
     expect(json.status).toBe(7)
     expect(parseEnvelope(json.stdout)).toMatchObject({
-      status: 'ok',
-      warnings: ['the bundle is not what its manifest says'],
+      status: 'partial',
+      error: { kind: 'malformed', message: `${at('bad.tar.gz')}: is not what its manifest says` },
       data: { bundles: [{ ok: false, good: 7, problems: [{ path: 'host/x.txt', problem: 'sha256' }] }] },
     })
   })

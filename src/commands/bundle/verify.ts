@@ -1,4 +1,5 @@
 import { verifyBundle, type Verification } from '../../bundle/verify'
+import { MalformedData } from '../../prm/errors'
 import { columns } from '../../render/columns'
 import { Progress } from '../../render/progress'
 import { shownText } from '../../render/shown'
@@ -30,13 +31,14 @@ export async function verifyFiles(context: Context, files: readonly string[]): P
     data: { bundles },
     records: bundles,
     text: () => bundles.map(bundleText).join(''),
-    warnings: bad.length === 0 ? [] : [warning(bad.length, files.length)],
-    malformed: bad.length > 0,
+    verdict: bad.length === 0 ? undefined : verdict(bad[0]?.file ?? '', bad.length, files.length),
   }
 }
 
-const warning = (bad: number, all: number): string =>
-  all === 1 ? 'the bundle is not what its manifest says' : `${bad} of ${all} bundles are not what their manifests say`
+const verdict = (first: string, bad: number, all: number): MalformedData =>
+  all === 1
+    ? new MalformedData(first, 'is not what its manifest says')
+    : new MalformedData('bundle verify', `${bad} of ${all} bundles are not what their manifests say`)
 
 function bundleText({
   file,

@@ -3,7 +3,7 @@ import { Interrupted, UsageError } from '../../device/errors'
 import { isVirtualFunction } from '../../device/info'
 import type { DeviceIdentity } from '../../transport/contract'
 import { listDevices } from '../../transport/open'
-import { withDevice } from '../session'
+import { openFacts, withDevice } from '../session'
 import type { Context } from '../types'
 
 /** Devices that are worked on at once; each of them is asked one thing at a time. */
@@ -26,6 +26,7 @@ export async function withEachDevice<T>(
 ): Promise<Outcome<T>[]> {
   if (names.length > 1 && context.options.record !== undefined)
     throw new UsageError('--record writes down one device: name one')
+  const facts = openFacts()
   const outcomes: Outcome<T>[] = []
   const waiting = names.entries()
   let interruption: Error | undefined
@@ -33,10 +34,11 @@ export async function withEachDevice<T>(
     for (const [index, name] of waiting) {
       let identity: DeviceIdentity | undefined
       try {
-        outcomes[index] = await withDevice(context, name, async (device) => {
+        const use = async (device: Device): Promise<Outcome<T>> => {
           identity = device.identity
           return { name, identity, value: await work(device, name) }
-        })
+        }
+        outcomes[index] = await withDevice(context, name, use, facts)
       } catch (error) {
         if (error instanceof Interrupted) interruption ??= error
         if (!(error instanceof Error)) throw error
