@@ -236,8 +236,10 @@ describe('dumps of a device in process', () => {
   test('a file that comes to be there meanwhile is kept, and what was read is partial', () => {
     const slow = spawnSync('bash', [
       '-c',
-      `(echo '0x00000000 0x00000001'; sleep 1) | ${process.execPath} ${bin} regdump --from - -o ${at('late')} & pid=$!
-       sleep 0.5; echo precious >${at('late')}; wait $pid; echo $?; cat ${at('late')} ${at('late')}.partial`,
+      // The temporary file beside it says that it was looked whether it is there.
+      `(echo '0x00000000 0x00000001'; until [ -e ${at('late')} ]; do sleep 0.02; done) | ${process.execPath} ${bin} regdump --from - -o ${at('late')} & pid=$!
+       until ls ${at('late')}.*.partial >/dev/null 2>&1; do sleep 0.02; done; echo precious >${at('late')}
+       wait $pid; echo $?; cat ${at('late')} ${at('late')}.partial`,
     ])
     expect(slow.stdout.toString()).toBe('8\nprecious\n0x00000000 0x00000001\n')
     expect(slow.stderr.toString()).toMatch(/late is there already; what was read is kept in .*late\.partial/)
