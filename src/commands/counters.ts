@@ -108,12 +108,16 @@ function split(words: readonly string[]): { names: string[]; groups: string[] } 
   return { names, groups: at < 0 ? [] : words.slice(at) }
 }
 
-/** Known, or so much like one, or so little like a device, that it is a mistyped one: devices have a digit, a colon or a slash. */
+/**
+ * Known, or so much like one, or so little like a device, that it is a mistyped one: devices have a digit, a colon or a slash.
+ * A name with a digit (p0, pf1hpf) is like no group but those that have one too.
+ */
 function isGroup(word: string): boolean {
   const [name = ''] = word.toLowerCase().replaceAll('-', '_').split('.')
   if (/[:/]/.test(word)) return false
   const known = counterGroups.map((group) => group.name)
-  return known.includes(name) || nearest(name, known).length > 0 || !/\d/.test(word)
+  if (known.includes(name) || !/\d/.test(word)) return true
+  return nearest(name, /\d/.test(name) ? known.filter((group) => /\d/.test(group)) : known).length > 0
 }
 
 function listGroups(context: Context): Result {

@@ -219,7 +219,7 @@ export const commandTable: readonly CommandEntry[] = [
     arguments: 'list | DEVICE... [GROUP[.VALUE]...]',
     summary: 'counters, temperatures, link and module by name',
     description:
-      'list: the groups there are, and the register or command behind each. Else every group that the device gives, or those that are named, or of a group single values (phy_statistical.raw_ber); nothing is cleared. A group that is refused hides none of the others; one that was asked for by name makes the exit code 8. --watch shows again and again what changed, by how much, and how much a second of the monotonic clock of the host; a counter that went back further than a wrap explains was cleared. --format prometheus is for the textfile collector of node_exporter: one exposition of all devices, in base units, with mlx5_scrape_success 0 for a device that cannot be read (exit code 8).',
+      'list: the groups there are, and the register or command behind each. Else every group that the device gives, or those that are named, or of a group single values (phy_statistical.raw_ber); nothing is cleared. A group that is refused hides none of the others; one that was asked for by name, or that --watch was given before, makes the exit code 8. --watch shows again and again what changed, by how much, and how much a second of the monotonic clock of the host; a counter that went back further than a wrap explains was cleared. --format prometheus is for the textfile collector of node_exporter: one exposition of all devices, in base units, with mlx5_scrape_success 0 for a device that cannot be read (exit code 8).',
     options: [
       ['--watch', 'again and again, until Ctrl-C or --count'],
       ['--interval TIME', 'watch: time from one turn to the next (default: 1s)'],
