@@ -74,9 +74,11 @@ async function readMany(context: Context, names: readonly string[], { wanted, sc
   const { format } = context.options
   const nonzero = context.own.nonzero === true
   if (format === 'ndjson')
-    for (const { identity, read } of devices)
-      for (const record of [...read.readings.map(readingData), ...read.refused.map(refusedData)])
+    for (const { name, identity, read, error } of devices) {
+      const failed = error === undefined ? [] : [{ name, error: describeError(error) }]
+      for (const record of [...read.readings.map(readingData), ...read.refused.map(refusedData), ...failed])
         await context.writeRecord(identity, record)
+    }
   return {
     data: { devices: devices.map(deviceData) },
     records: [],
@@ -123,6 +125,7 @@ function isGroup(word: string): boolean {
 function listGroups(context: Context): Result {
   refuseOptions(context, ['watch', 'interval', 'count', 'nonzero', 'port', 'vport', 'qCounter'], 'counters list')
   refuseDeviceOptions(context, 'counters list')
+  if (context.options.format === 'prometheus') throw new UsageError('counters list has no --format prometheus')
   const groups = counterGroups.map(({ name, title, source, onlyByName }) => ({
     group: name,
     title,

@@ -50,6 +50,14 @@ test('counters list is what its schema says, and each of its groups can be asked
   expect(all.status).toBe(8)
 })
 
+test('a list has no exposition of Prometheus', async () => {
+  expect(await counters('list', '--format', 'prometheus')).toMatchObject({
+    status: 2,
+    stdout: '',
+    stderr: expect.stringMatching(/counters list has no --format prometheus/) as string,
+  })
+})
+
 test('text: what ethtool -S users expect', async () => {
   const words = [device, 'rfc_3635', 'temperature.temperature', '--fault', 'frozen']
   const { status, stdout } = await counters(...words, '--nonzero')
@@ -66,6 +74,10 @@ temperature sensor=64
 `,
   ])
   expect((await counters(...words)).stdout.split('\n').length).toBeGreaterThan(20)
+  // A unit that the name does not say.
+  const { stdout: link } = await counters(device, 'pcie_link', 'per_priority', '--fault', 'frozen')
+  expect(link).toMatch(/^ {2}max_payload_size +512 bytes$/m)
+  expect(link).toMatch(/^ {2}rx_octets +\d+$/m)
   expect((await counters(...words)).stdout).toBe((await counters(...words)).stdout)
 })
 
@@ -134,14 +146,15 @@ describe('several devices', () => {
     expect((await counters(device, 'emu:connectx7', 'phy')).stdout).toMatch(
       /^== emu:connectx6dx\nphy port=1\n[^=]*\n== emu:connectx7\n/,
     )
-    const { stdout } = await counters(device, 'emu:connectx7', 'phy', '--format', 'ndjson')
+    const { stdout } = await counters(device, 'p0', 'emu:connectx7', 'phy', '--format', 'ndjson')
     const records = stdout
       .trimEnd()
       .split('\n')
       .map((line) => JSON.parse(line) as { device: string; data: Group })
-    expect(records.map((record) => [record.device, record.data.group])).toEqual([
-      [device, 'phy'],
-      ['emu:connectx7', 'phy'],
+    expect(records).toMatchObject([
+      { device, data: { group: 'phy' } },
+      { device: null, data: { name: 'p0', error: { kind: 'not-found' } } },
+      { device: 'emu:connectx7', data: { group: 'phy' } },
     ])
   })
 })
