@@ -74,9 +74,11 @@ async function readMany(context: Context, names: readonly string[], { wanted, sc
   const { format } = context.options
   const nonzero = context.own.nonzero === true
   if (format === 'ndjson')
-    for (const { identity, read } of devices)
-      for (const record of [...read.readings.map(readingData), ...read.refused.map(refusedData)])
+    for (const { name, identity, read, error } of devices) {
+      const failed = error === undefined ? [] : [{ name, error: describeError(error) }]
+      for (const record of [...read.readings.map(readingData), ...read.refused.map(refusedData), ...failed])
         await context.writeRecord(identity, record)
+    }
   return {
     data: { devices: devices.map(deviceData) },
     records: [],
@@ -108,17 +110,22 @@ function split(words: readonly string[]): { names: string[]; groups: string[] } 
   return { names, groups: at < 0 ? [] : words.slice(at) }
 }
 
-/** Known, or so much like one, or so little like a device, that it is a mistyped one: devices have a digit, a colon or a slash. */
+/**
+ * Known, or so much like one, or so little like a device, that it is a mistyped one: devices have a digit, a colon or a slash.
+ * A name with a digit (p0, pf1hpf) is like no group but those that have one too.
+ */
 function isGroup(word: string): boolean {
   const [name = ''] = word.toLowerCase().replaceAll('-', '_').split('.')
   if (/[:/]/.test(word)) return false
   const known = counterGroups.map((group) => group.name)
-  return known.includes(name) || nearest(name, known).length > 0 || !/\d/.test(word)
+  if (known.includes(name) || !/\d/.test(word)) return true
+  return nearest(name, /\d/.test(name) ? known.filter((group) => /\d/.test(group)) : known).length > 0
 }
 
 function listGroups(context: Context): Result {
   refuseOptions(context, ['watch', 'interval', 'count', 'nonzero', 'port', 'vport', 'qCounter'], 'counters list')
   refuseDeviceOptions(context, 'counters list')
+  if (context.options.format === 'prometheus') throw new UsageError('counters list has no --format prometheus')
   const groups = counterGroups.map(({ name, title, source, onlyByName }) => ({
     group: name,
     title,

@@ -2,7 +2,7 @@ import {
   closeSync,
   constants,
   existsSync,
-  mkdirSync,
+  mkdtempSync,
   openSync,
   readdirSync,
   readFileSync,
@@ -19,6 +19,9 @@ import { Unsupported } from './errors'
 const places = ['kernel/tracing', 'kernel/debug/tracing']
 const events = ['events/mlx5/mlx5_fw', 'events/mlx5/fw_tracer']
 const instancePrefix = 'mlx5ctl-'
+const instanceName = /^mlx5ctl-(\d+)(?:-\w+)?$/
+/** Instances that this process watches. */
+const watched = new Set<string>()
 
 /** Bytes that are read at once, and in one look at a pipe; characters of a line. */
 const CHUNK = 64 * 1024
@@ -64,24 +67,32 @@ export function isTracepointOn(tracer: KernelTracer): boolean {
   return attempt(path.join(tracer.folder, tracer.event, 'enable'), (file) => readFileSync(file, 'utf8')).startsWith('1')
 }
 
-/**
- * What the kernel has kept, oldest first; nothing of it is taken away.
- * @param pause is called between two parts of it, to let signals in
- */
+/** Is called between two parts of what is read, to let signals in. */
+export type Pause = () => Promise<void>
+
+/** What the kernel has kept, oldest first; nothing of it is taken away. */
 export async function storedKernelTrace(
-  { folder }: KernelTracer,
-  pause: () => Promise<void>,
+  tracer: KernelTracer,
+  pause: Pause,
   take: (lines: readonly KernelLine[]) => void | Promise<void>,
+): Promise<void> {
+  await eachPart(tracer, pause, (lines) => take(parsed(lines)))
+}
+
+async function eachPart(
+  { folder }: KernelTracer,
+  pause: Pause,
+  take: (lines: readonly string[]) => void | Promise<void>,
 ): Promise<void> {
   const file = path.join(folder, 'trace')
   const fd = attempt(file, (name) => openSync(name, constants.O_RDONLY | constants.O_NONBLOCK))
   try {
     const lines = new LineReader(fd)
     for (let part = lines.read(); part !== undefined; part = lines.read()) {
-      await take(parsed(part))
+      await take(part)
       await pause()
     }
-    await take(parsed(lines.rest()))
+    await take(lines.rest())
   } finally {
     closeSync(fd)
   }
@@ -89,8 +100,8 @@ export async function storedKernelTrace(
 
 /** A trace that is watched. */
 export interface WatchedTrace {
-  /** What came since the last call; never waits. */
-  look(): KernelLine[]
+  /** What came since the last call; never waits for more. */
+  look(): Promise<KernelLine[]>
   /** Puts all back. Idempotent. */
   close(): void
 }
@@ -99,43 +110,47 @@ export interface WatchedTrace {
  * Watches the tracepoint from now on, in an instance of the kernel's tracing of its own, which disturbs nobody; where the kernel
  * makes none, in the trace that all share, where the tracepoint is switched on for as long as that takes.
  */
-export function watchKernelTrace(tracer: KernelTracer): WatchedTrace {
+export async function watchKernelTrace(tracer: KernelTracer, pause: Pause): Promise<WatchedTrace> {
   const instances = path.join(tracer.folder, 'instances')
   removeStale(instances)
-  const folder = path.join(instances, `${instancePrefix}${process.pid}`)
+  let folder: string
   try {
-    mkdirSync(folder)
+    // In containers pids come again: what a killed run left behind may have ours.
+    folder = mkdtempSync(path.join(instances, `${instancePrefix}${process.pid}-`))
   } catch (error) {
     const { code = '' } = error as NodeJS.ErrnoException
     if (!['ENOENT', 'ENOSYS', 'ENOTSUP', 'EROFS', 'ENOMEM', 'EACCES', 'EPERM'].includes(code))
-      throw failed(folder, error)
-    return watchShared(tracer)
+      throw failed(instances, error)
+    return watchShared(tracer, pause)
   }
+  watched.add(folder)
   return watchInstance({ folder, event: tracer.event })
 }
 
 function watchInstance(own: KernelTracer): WatchedTrace {
   const enable = path.join(own.folder, own.event, 'enable')
   let fd: number | undefined
-  const close = undoing([
+  const undo = [
     () => writeFileSync(enable, '0'),
     () => {
       if (fd !== undefined) closeSync(fd)
     },
     () => rmdirSync(own.folder),
-  ])
+    () => void watched.delete(own.folder),
+  ]
   try {
     fd = attempt(path.join(own.folder, 'trace_pipe'), (file) =>
       openSync(file, constants.O_RDONLY | constants.O_NONBLOCK),
     )
     attempt(enable, (file) => writeFileSync(file, '1'))
   } catch (error) {
-    close()
+    // What went wrong first is what matters.
+    runAll(undo)
     throw error
   }
   const lines = new LineReader(fd)
   return {
-    look: () => {
+    look: async () => {
       const all: KernelLine[] = []
       for (let done = 0; done < MOST_IN_A_LOOK; done += CHUNK) {
         const part = lines.read()
@@ -144,23 +159,26 @@ function watchInstance(own: KernelTracer): WatchedTrace {
       }
       return all
     },
-    close,
+    close: undoing(undo),
   }
 }
 
 /** The trace that all share: read whole each time; what was seen is found again by its last lines. */
-function watchShared(tracer: KernelTracer): WatchedTrace {
+async function watchShared(tracer: KernelTracer, pause: Pause): Promise<WatchedTrace> {
   const enable = path.join(tracer.folder, tracer.event, 'enable')
   const wasOn = isTracepointOn(tracer)
-  const read = (): string[] =>
-    attempt(path.join(tracer.folder, 'trace'), (file) => readFileSync(file, 'latin1'))
-      .split('\n')
-      .filter((line) => parseKernelLine(line) !== undefined)
-  let last = read().slice(-REMEMBERED)
+  const read = async (): Promise<string[]> => {
+    const all: string[] = []
+    await eachPart(tracer, pause, (lines) => {
+      for (const line of lines) if (parseKernelLine(line) !== undefined) all.push(line)
+    })
+    return all
+  }
+  let last = (await read()).slice(-REMEMBERED)
   if (!wasOn) attempt(enable, (file) => writeFileSync(file, '1'))
   return {
-    look: () => {
-      const lines = read()
+    look: async () => {
+      const lines = await read()
       const known = endOf(last, lines)
       const fresh = known === undefined ? lines : lines.slice(known)
       last = lines.slice(-REMEMBERED)
@@ -192,10 +210,13 @@ function removeStale(instances: string): void {
     // There are none then.
   }
   for (const name of names) {
-    const pid = name.startsWith(instancePrefix) ? name.slice(instancePrefix.length) : ''
-    if (!/^\d+$/.test(pid) || existsSync(`/proc/${pid}`)) continue
+    const folder = path.join(instances, name)
+    const pid = instanceName.exec(name)?.[1]
+    if (pid === undefined) continue
+    const isInUse = Number(pid) === process.pid ? watched.has(folder) : existsSync(`/proc/${pid}`)
+    if (isInUse) continue
     try {
-      rmdirSync(path.join(instances, name))
+      rmdirSync(folder)
     } catch {
       // Somebody else's all the same.
     }
@@ -208,16 +229,20 @@ function undoing(steps: readonly (() => void)[]): () => void {
   return () => {
     if (done) return
     done = true
-    const failures: unknown[] = []
-    for (const step of steps) {
-      try {
-        step()
-      } catch (error) {
-        failures.push(error)
-      }
-    }
+    const failures = runAll(steps)
     if (failures.length > 0) throw failures[0]
   }
+}
+
+function runAll(steps: readonly (() => void)[]): unknown[] {
+  return steps.flatMap((step) => {
+    try {
+      step()
+      return []
+    } catch (error) {
+      return [error]
+    }
+  })
 }
 
 function parsed(lines: readonly string[]): KernelLine[] {

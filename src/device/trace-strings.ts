@@ -87,13 +87,18 @@ export async function readTraceStrings(
  * or gives nothing.
  */
 async function workingMethod(device: Device, index: number, length: number): Promise<Method> {
+  const read = await unlessRefused(readPart(device, 'read', index, 0, length))
+  if (read === undefined) return 'write'
+  if (read.some((byte) => byte !== 0)) return 'read'
+  const written = await unlessRefused(readPart(device, 'write', index, 0, length))
+  return written?.some((byte) => byte !== 0) === true ? 'write' : 'read'
+}
+
+async function unlessRefused<T>(answer: Promise<T>): Promise<T | undefined> {
   try {
-    const bytes = await readPart(device, 'read', index, 0, length)
-    if (bytes.some((byte) => byte !== 0)) return 'read'
-    const written = await readPart(device, 'write', index, 0, length)
-    return written.some((byte) => byte !== 0) ? 'write' : 'read'
+    return await answer
   } catch (error) {
-    if (error instanceof FirmwareError) return 'write'
+    if (error instanceof FirmwareError) return undefined
     throw error
   }
 }

@@ -409,6 +409,7 @@ describe('changes', () => {
     ['wrapped at 64 bits', (1n << 64n) - 1n, 1n, 64, 2n, 1, false],
     ['cleared', 1_000_000n, 5n, 64, null, null, true],
     ['cleared, 32 bits', 1_000_000, 5, 32, null, null, true],
+    ['cleared above its half, which looks like a wrap', 3_000_000_000, 5, 32, 1_294_967_301, 647_483_650.5, false],
     ['cleared: 8 bits stop at their largest value', 255, 1, 8, null, null, true],
   ])('%s', (_, before, after, width, delta, rate, reset) => {
     expect(changesOf(reading(before, width), reading(after, width), 2)).toEqual([

@@ -144,18 +144,20 @@ describe('a tracer that somebody has is left alone', () => {
   })
 })
 
+/** 256 bytes of strings, and 64 more: two commands. */
+const oneSection = {
+  isOwner: false,
+  toMemory: true,
+  version: 0,
+  firstString: 1,
+  stringCount: 1,
+  largestBuffer: 4096,
+  sections: [{ base: 0x1000, size: 320 }],
+}
+
 test('strings are read with a write where firmware refuses a read, or gives nothing', async () => {
   for (const isRefused of [true, false]) {
     const methods: string[] = []
-    const capabilities = {
-      isOwner: false,
-      toMemory: true,
-      version: 0,
-      firstString: 1,
-      stringCount: 1,
-      largestBuffer: 4096,
-      sections: [{ base: 0x1000, size: 320 }],
-    }
     const { device } = scriptedDevice((image) => image)
     const { transport } = device
     transport.execute = async ({ inbox, outboxLength }) => {
@@ -167,8 +169,23 @@ test('strings are read with a write where firmware refuses a read, or gives noth
       if (isWrite) outbox.fill(0x41, 24)
       return outbox
     }
-    const { sections } = await readTraceStrings(device, capabilities)
+    const { sections } = await readTraceStrings(device, oneSection)
     expect(methods).toEqual(['read', ...(isRefused ? [] : ['write']), 'write', 'write'])
     expect(Buffer.from(sections[0]?.bytes ?? []).toString()).toBe('A'.repeat(320))
   }
+})
+
+test('strings that begin with zeros are read where firmware refuses the write', async () => {
+  const { device } = scriptedDevice((image) => image)
+  device.transport.execute = async ({ inbox, outboxLength }) => {
+    const outbox = Buffer.alloc(outboxLength)
+    if (Buffer.from(inbox).readUInt16BE(0) !== 0x805) return outbox
+    const isWrite = (inbox[7] ?? 0) === 0
+    const offset = Buffer.from(inbox).readUInt32BE(20) & 0xff_ffff
+    if (isWrite) outbox[0] = 3
+    else if (offset > 0) outbox.fill(0x41, 24)
+    return outbox
+  }
+  const { sections } = await readTraceStrings(device, oneSection)
+  expect(Buffer.from(sections[0]?.bytes ?? []).toString()).toBe(`${'\0'.repeat(256)}${'A'.repeat(64)}`)
 })

@@ -50,6 +50,14 @@ test('counters list is what its schema says, and each of its groups can be asked
   expect(all.status).toBe(8)
 })
 
+test('a list has no exposition of Prometheus', async () => {
+  expect(await counters('list', '--format', 'prometheus')).toMatchObject({
+    status: 2,
+    stdout: '',
+    stderr: expect.stringMatching(/counters list has no --format prometheus/) as string,
+  })
+})
+
 test('text: what ethtool -S users expect', async () => {
   const words = [device, 'rfc_3635', 'temperature.temperature', '--fault', 'frozen']
   const { status, stdout } = await counters(...words, '--nonzero')
@@ -66,6 +74,10 @@ temperature sensor=64
 `,
   ])
   expect((await counters(...words)).stdout.split('\n').length).toBeGreaterThan(20)
+  // A unit that the name does not say.
+  const { stdout: link } = await counters(device, 'pcie_link', 'per_priority', '--fault', 'frozen')
+  expect(link).toMatch(/^ {2}max_payload_size +512 bytes$/m)
+  expect(link).toMatch(/^ {2}rx_octets +\d+$/m)
   expect((await counters(...words)).stdout).toBe((await counters(...words)).stdout)
 })
 
@@ -73,6 +85,8 @@ test.each([
   ['a refused group that was asked for', ['recovery', 'phy'], 8, /recovery: PPCNT.*bad index.*\(port=1\)/],
   ['a mistyped group', ['pyh'], 2, /no group of counters pyh; did you mean phy/],
   ['no group, and no device either', ['nothing'], 2, /no group of counters nothing; mlx5ctl counters list has them/],
+  ['a mistyped group with digits', ['rfc_2683'], 2, /no group of counters rfc_2683; did you mean rfc_2863/],
+  ['a mistyped group with a value', ['pyh.lane0'], 2, /no group of counters pyh/],
   ['a mistyped value', ['phy.symbol'], 2, /phy has no value symbol here; did you mean symbol_errors/],
   ['a port that is not there', ['phy', '--port', '2'], 8, /\(port=2\)/],
   ['no number', ['phy', '--port', 'two'], 2, /--port two: it is a number/],
@@ -99,6 +113,20 @@ test('a device that goes away leaves what was read before', async () => {
 })
 
 describe('several devices', () => {
+  test.each([
+    ['p0', 'p1'],
+    ['pf0hpf', 'pf1hpf'],
+    ['mlx5_0', 'mlx5_bond_0'],
+    ['fwctl0', 'mlx5_core.ctl.0'],
+    ['enp3s0f0np0', 'p0.100'],
+  ])('%s and %s are names of devices, not mistyped groups', async (first, second) => {
+    const { status, stderr } = await counters(first, second, 'phy', '--dev-root', folder, '--sysfs-root', folder)
+    expect([status, stderr]).toEqual([
+      8,
+      expect.stringMatching(new RegExp(`warning: ${first}: .*no device.*\n.*warning: ${second}: .*no device`)),
+    ])
+  })
+
   const names = [device, '0000:99:00.0', 'emu:connectx7']
 
   test('one that is not there hides none of the others', async () => {
@@ -118,14 +146,15 @@ describe('several devices', () => {
     expect((await counters(device, 'emu:connectx7', 'phy')).stdout).toMatch(
       /^== emu:connectx6dx\nphy port=1\n[^=]*\n== emu:connectx7\n/,
     )
-    const { stdout } = await counters(device, 'emu:connectx7', 'phy', '--format', 'ndjson')
+    const { stdout } = await counters(device, 'p0', 'emu:connectx7', 'phy', '--format', 'ndjson')
     const records = stdout
       .trimEnd()
       .split('\n')
       .map((line) => JSON.parse(line) as { device: string; data: Group })
-    expect(records.map((record) => [record.device, record.data.group])).toEqual([
-      [device, 'phy'],
-      ['emu:connectx7', 'phy'],
+    expect(records).toMatchObject([
+      { device, data: { group: 'phy' } },
+      { device: null, data: { name: 'p0', error: { kind: 'not-found' } } },
+      { device: 'emu:connectx7', data: { group: 'phy' } },
     ])
   })
 })
@@ -162,6 +191,53 @@ describe('watch', () => {
       0,
       expect.stringMatching(/^turn 1, .*: no counter changed\n\nturn 2, .*: no counter changed\n\n$/),
     ])
+  })
+
+  interface Watched {
+    readonly turns: readonly { readonly groups: readonly { seconds: number }[]; readonly refused: Data['refused'] }[]
+    readonly refused: Data['refused']
+  }
+  const watchedOf = (stdout: string): Watched => parseEnvelope(stdout).data as unknown as Watched
+
+  test('a group refused in a later turn is told, makes it partial, and leaves no hole in the turn after it', async () => {
+    // The fourth command is the reading of the second turn.
+    const words = [device, 'phy', '--count', '3', '--interval', '60ms', '--fault', 'status=9@4']
+    const text = await counters(...words)
+    expect([text.status, text.stdout]).toEqual([
+      8,
+      expect.stringMatching(
+        /^turn 1, .* s\n +VALUE[^]*\n\nturn 2, after 0\.\d+ s; refused: phy port=1\n\nturn 3, .* s\n +VALUE[^]*\n\n$/,
+      ),
+    ])
+    expect(text.stderr).toMatch(/^mlx5ctl: warning: phy: PPCNT.*\(port=1\)\n$/)
+    const json = await counters(...words, '-j')
+    const { turns, refused } = watchedOf(json.stdout)
+    expect([json.status, parseEnvelope(json.stdout).status]).toEqual([8, 'partial'])
+    expect(refused).toEqual([expect.objectContaining({ group: 'phy', status: 9 })])
+    expect(turns.map((turn) => [turn.groups.length, turn.refused])).toEqual([
+      [1, []],
+      [0, refused],
+      [1, []],
+    ])
+    // Since the last time it was read, which is two turns ago.
+    expect(turns[2]?.groups[0]?.seconds).toBeGreaterThan(0.1)
+    const records = (await counters(...words, '--format', 'ndjson')).stdout.trimEnd().split('\n')
+    expect(records.map((line) => (JSON.parse(line) as { data: unknown }).data)).toMatchObject([
+      { turn: 1, group: 'phy', values: expect.any(Array) as unknown },
+      { turn: 2, group: 'phy', status: 9 },
+      { turn: 3, group: 'phy', values: expect.any(Array) as unknown },
+    ])
+  })
+
+  test('of all groups, those that were never given are told once; one that was given before makes it partial', async () => {
+    const words = [device, '--count', '2', '--interval', '1ms', '-j', '--fault']
+    const whole = await counters(...words, 'frozen')
+    const never = watchedOf(whole.stdout).refused.map(({ group }) => group)
+    expect([whole.status, never]).toEqual([0, ['recovery', 'ib_packets', 'ib_general', 'nvlink_reduction']])
+    const { status, stdout } = await counters(...words, 'frozen,status=9@90')
+    const { turns, refused } = watchedOf(stdout)
+    const later = turns.flatMap((turn) => turn.refused.map(({ group }) => group))
+    expect([status, later, refused.map(({ group }) => group)]).toEqual([8, [expect.any(String)], [...never, ...later]])
   })
 
   test('ndjson: a record a turn and group, as it happens; Ctrl-C ends it', async () => {

@@ -36,16 +36,17 @@ export function countersText(readings: readonly CounterReading[], nonzero: boole
   const widest = Math.max(0, ...shown.flatMap(({ values }) => values.map(({ name }) => name.length)))
   return shown
     .map(({ reading, values }) => {
-      const rows = values.map(({ name, value, unit }) => [`  ${name.padEnd(widest)}`, valueText(value, unit)])
+      const rows = values.map((value) => [`  ${value.name.padEnd(widest)}`, valueText(value)])
       return `${heading(reading)}\n${columns(rows)}`
     })
     .join('\n')
 }
 
 /** A unit that the name does not say by itself stands behind the value. */
-export function valueText(value: CounterValue['value'], unit: CounterValue['unit']): string {
+function valueText({ name, value, unit }: CounterValue): string {
   const text = String(value)
-  return unit === null || unit === 'packets' || unit === 'bytes' ? text : `${text} ${unitSigns[unit]}`
+  const isSaid = unit === 'packets' || (unit === 'bytes' && /octets|bytes/i.test(name))
+  return unit === null || isSaid ? text : `${text} ${unitSigns[unit]}`
 }
 
 const unitSigns: Readonly<Record<Exclude<CounterValue['unit'], null>, string>> = {

@@ -6,6 +6,7 @@ import {
   type CounterReading,
   type CounterScope,
   type CountersRead,
+  type RefusedCounters,
   type WantedGroup,
 } from '../../device/counters'
 import type { Device } from '../../device/device'
@@ -45,7 +46,7 @@ export function watchOptions({ own, options }: Context, byName: boolean): WatchO
 /** One instance of a group in one turn. */
 interface Turn {
   readonly reading: CounterReading
-  /** Since the turn before. */
+  /** Since it was read before. */
   readonly seconds: number
   /** Those that changed. */
   readonly changes: readonly CounterChange[]
@@ -63,11 +64,9 @@ export async function watch(
 ): Promise<Result> {
   const { signal } = context
   const reader = new CounterReader(device, wanted, scope)
-  const shown = new Turns(context, device)
-  let before = await reader.read()
-  if (before.failure !== undefined) throw before.failure
-  const { refused } = before
-  for (const warning of refusalWarnings(refused, byName)) context.note(`warning: ${warning}`)
+  const first = await reader.read()
+  if (first.failure !== undefined) throw first.failure
+  const shown = new Turns(context, device, byName, first)
   let next = performance.now() + interval
   let failure: Error | undefined
   for (let turn = 1; turn <= count && failure === undefined; turn++) {
@@ -76,16 +75,15 @@ export async function watch(
     next = Math.max(next + interval, performance.now())
     const now = await reader.read()
     failure = now.failure
-    if (failure === undefined) await shown.show(turn, before, now)
-    before = now
+    if (failure === undefined) await shown.show(turn, now)
   }
   const endedBy = signal.aborted || failure instanceof Interrupted ? String(signal.reason) : undefined
   return {
     device: device.identity,
-    data: { clock: CLOCK, turns: shown.turns, refused: refused.map(refusedData) },
+    data: { clock: CLOCK, turns: shown.turns, refused: shown.refused.map(refusedData) },
     records: [],
     text: () => '',
-    partial: endedBy !== undefined || (byName && refused.length > 0),
+    partial: endedBy !== undefined || shown.isPartial,
     ...(endedBy === undefined ? { failure } : { endedBy }),
   }
 }
@@ -104,25 +102,60 @@ async function waitUntil(time: number, signal: AbortSignal): Promise<boolean> {
 /** Writes each turn as it comes; only one JSON document keeps them. */
 class Turns {
   readonly turns: Record<string, unknown>[] = []
+  /** Something was refused that was asked for by name, or that the device gave before. */
+  isPartial = false
+  /** The last reading of each instance: a turn in which it was refused leaves no hole behind. */
+  private readonly latest = new Map<string, CounterReading>()
+  /** The first refusal of each instance. */
+  private readonly told = new Map<string, RefusedCounters>()
+  private at = performance.now()
 
   constructor(
     private readonly context: Context,
     private readonly device: Device,
-  ) {}
+    private readonly byName: boolean,
+    first: CountersRead,
+  ) {
+    this.take(first)
+    this.tell(first.refused, byName)
+    this.isPartial = byName && first.refused.length > 0
+  }
 
-  async show(turn: number, before: CountersRead, now: CountersRead): Promise<void> {
-    const turns = turnsOf(before, now)
+  get refused(): RefusedCounters[] {
+    return [...this.told.values()]
+  }
+
+  async show(turn: number, now: CountersRead): Promise<void> {
+    const before = this.at
+    this.at = performance.now()
+    const changed = now.readings.flatMap((reading) => changedSince(this.latest.get(heading(reading)), reading))
+    const missing = now.refused.filter((one) => this.byName || this.latest.has(heading(one)))
+    this.take(now)
+    this.tell(missing, true)
+    this.isPartial ||= missing.length > 0
     const { context, device } = this
     const { format } = context.options
     if (format === 'ndjson')
-      for (const one of turns) await context.writeRecord(device.identity, { turn, ...turnData(one) })
-    else if (format === 'json') this.turns.push({ turn, groups: turns.map(turnData) })
-    else await context.write(this.text(turn, turns))
+      for (const record of [...changed.map(turnData), ...missing.map(refusedData)])
+        await context.writeRecord(device.identity, { turn, ...record })
+    else if (format === 'json')
+      this.turns.push({ turn, groups: changed.map(turnData), refused: missing.map(refusedData) })
+    else await context.write(this.text(turnText(turn, (this.at - before) / 1000, changed, missing)))
+  }
+
+  private take({ readings }: CountersRead): void {
+    for (const reading of readings) this.latest.set(heading(reading), reading)
+  }
+
+  /** Says what was refused, once of each instance. */
+  private tell(refused: readonly RefusedCounters[], withReasons: boolean): void {
+    const fresh = refused.filter((one) => !this.told.has(heading(one)))
+    for (const one of fresh) this.told.set(heading(one), one)
+    for (const warning of refusalWarnings(fresh, withReasons)) this.context.note(`warning: ${warning}`)
   }
 
   /** On a terminal each turn takes the place of the one before. */
-  private text(turn: number, turns: readonly Turn[]): string {
-    const table = turnText(turn, turns)
+  private text(table: string): string {
     const { width, options } = this.context
     if (width === 0 || options.output !== undefined) return `${table}\n`
     const rows = process.stdout.rows ?? 0
@@ -137,26 +170,23 @@ class Turns {
 /** Cursor to the first column of the first line; what stands behind it goes. */
 const CLEAR = '\u001b[H\u001b[J'
 
-function turnsOf(before: CountersRead, now: CountersRead): Turn[] {
-  const earlier = new Map(before.readings.map((reading) => [heading(reading), reading]))
-  return now.readings.flatMap((reading): Turn[] => {
-    const then = earlier.get(heading(reading))
-    if (then === undefined) return []
-    const seconds = (reading.at - then.at) / 1000
-    const changes = changesOf(then, reading, seconds).filter(({ delta, reset }) => reset || Number(delta) !== 0)
-    return [{ reading, seconds, changes }]
-  })
+function changedSince(before: CounterReading | undefined, reading: CounterReading): Turn[] {
+  if (before === undefined) return []
+  const seconds = (reading.at - before.at) / 1000
+  const changes = changesOf(before, reading, seconds).filter(({ delta, reset }) => reset || Number(delta) !== 0)
+  return [{ reading, seconds, changes }]
 }
 
 function turnData({ reading: { group, labels }, seconds, changes }: Turn): Record<string, unknown> {
   return { seconds, group: group.name, labels, values: changes }
 }
 
-/** Counters that changed; those that were cleared meanwhile say so. */
-function turnText(turn: number, turns: readonly Turn[]): string {
+/** Counters that changed, and what was refused; those that were cleared meanwhile say so. */
+function turnText(turn: number, seconds: number, turns: readonly Turn[], missing: readonly RefusedCounters[]): string {
   const changed = turns.filter(({ changes }) => changes.length > 0)
-  const seconds = turns[0]?.seconds ?? 0
-  const title = `turn ${turn}, after ${seconds.toFixed(3)} s`
+  const refused = missing.length === 0 ? '' : `; refused: ${missing.map(heading).join(', ')}`
+  const title = `turn ${turn}, after ${seconds.toFixed(3)} s${refused}`
+  if (turns.length === 0) return refused === '' ? `${title}: nothing to compare with\n` : `${title}\n`
   if (changed.length === 0) return `${title}: no counter changed\n`
   const rows = changed.flatMap(({ reading, changes }) =>
     changes.map(({ name, value, delta, rate, reset }) => [

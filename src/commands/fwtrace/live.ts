@@ -9,7 +9,7 @@ import {
   watchKernelTrace,
   type KernelTracer,
 } from '../../device/kernel-trace'
-import { memoryProvider } from '../../device/registered-memory'
+import { cleaningUp, memoryProvider } from '../../device/registered-memory'
 import {
   clockFrequency,
   readTraceStrings,
@@ -104,11 +104,11 @@ async function listen(
   { follow, duration }: TraceOptions,
   decoding: RingWriter,
 ): Promise<void> {
-  const until = Date.now() + (duration ?? (follow ? Number.POSITIVE_INFINITY : LISTEN))
+  const until = performance.now() + (duration ?? (follow ? Number.POSITIVE_INFINITY : LISTEN))
   for (;;) {
     const parts = await trace.poll()
     for (const part of parts) await decoding.add(part)
-    if (Date.now() >= until) return
+    if (performance.now() >= until) return
     await rest(context, parts.length > 0 ? SOON : LATER, until)
   }
 }
@@ -118,7 +118,7 @@ async function rest(context: Context, milliseconds: number, until: number): Prom
   await context.write('')
   const { signal } = context
   try {
-    await sleep(Math.min(milliseconds, Math.max(1, until - Date.now())), undefined, { signal })
+    await sleep(Math.min(milliseconds, Math.max(1, until - performance.now())), undefined, { signal })
   } catch (error) {
     if (signal.aborted) throw new Interrupted(String(signal.reason))
     throw error
@@ -206,19 +206,19 @@ async function watch(
   { duration }: TraceOptions,
   take: (lines: readonly KernelLine[]) => Promise<void>,
 ): Promise<void> {
-  const until = Date.now() + (duration ?? Number.POSITIVE_INFINITY)
-  const trace = watchKernelTrace(tracer)
-  try {
+  const until = performance.now() + (duration ?? Number.POSITIVE_INFINITY)
+  const undo: (() => Promise<void>)[] = []
+  await cleaningUp(undo, async () => {
+    const trace = await watchKernelTrace(tracer, () => device.checkpoint())
+    undo.push(async () => trace.close())
     for (;;) {
       await device.checkpoint()
-      const lines = trace.look()
+      const lines = await trace.look()
       await take(lines)
-      if (Date.now() >= until) return
+      if (performance.now() >= until) return
       await rest(context, lines.length > 0 ? SOON : LATER, until)
     }
-  } finally {
-    trace.close()
-  }
+  })
 }
 
 /** @throws Unsupported where this device has no place in the kernel's trace */

@@ -1,3 +1,4 @@
+import { UsageError } from '../../device/errors'
 import { deviceInfo } from '../../device/info'
 import { tracerCapabilities } from '../../device/trace-strings'
 import { stringsDocument } from '../../prm/firmware-trace/strings-file'
@@ -15,6 +16,7 @@ export async function saveStrings(context: Context, name: string): Promise<Resul
     form,
   )
   refuseBytes(context, form)
+  if (context.options.format === 'trace') throw new UsageError(`${form} has no --format trace`)
   return withDevice(context, name, async (device) => {
     const strings = await readStrings(context, device, await tracerCapabilities(device))
     const { firmware } = await deviceInfo(device)

@@ -107,6 +107,7 @@ export class TraceWriter {
       text: () => (format === 'trace' ? TRACE_END : ''),
       ...(raw ? { raw: () => new Uint8Array(0) } : {}),
       warnings,
+      partial: losses.overwrittenBlocks > 0 || losses.lostByKernel !== 0,
       endedBy: end.endedBy,
       failure: end.failure,
     }

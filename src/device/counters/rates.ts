@@ -4,12 +4,12 @@ import type { CounterReading } from '../counters'
 export interface CounterChange {
   readonly name: string
   readonly value: number | bigint
-  /** How much it grew; null where it went back and so was cleared in between. */
+  /** How much it grew; null where it went back further than a wrap explains. */
   readonly delta: number | bigint | null
-  /** A second; null where it was cleared. */
+  /** A second; null where nobody knows how much it grew. */
   readonly rate: number | null
   readonly unit: CounterReading['values'][number]['unit']
-  /** It went back further than a wrap explains. */
+  /** It went back further than a wrap explains: it was cleared, as far as one can tell. */
   readonly reset: boolean
 }
 
@@ -33,8 +33,9 @@ export function changesOf(before: CounterReading, after: CounterReading, seconds
 }
 
 /**
- * A counter that went back has wrapped, if what it then grew by is less than half of what its width holds; else it was cleared,
- * and nobody knows how much it grew.
+ * A counter that went back is taken to have wrapped, if what it then grew by is less than half of what its width holds; else to
+ * have been cleared, and nobody knows how much it grew. This is a guess where 32 bits are cleared above their half: that looks
+ * like a wrap.
  */
 function growth(before: bigint, after: bigint, width: number): bigint | undefined {
   if (after >= before) return after - before
