@@ -18,7 +18,7 @@ const registers: Readonly<Record<string, readonly [Kind, RegExp]>> = {
 }
 
 const clock =
-  /(?:^|[._\]])(?:uptime|up_time|timestamp|time_stamp|time_to_link_up|utc_n?sec|freq_adjustment|internal_timer|seconds_since\w*|time_since\w*)(?:_high|_low|_[hl])?(?:\[\d+\])?$/i
+  /(?:^|[._\]])(?:uptime|up_time|timestamp|time_stamp|time_to_link_up|utc_n?sec|freq_adjustment|internal_timer|seconds_since\w*|time_since\w*|time_elapsed_since_last_cmd|update_handle)(?:_high|_low|_[hl])?(?:\[\d+\])?$/i
 const measure =
   /(?:^|[._\]])(?:temperature|max_temperature|temp\d*_input|voltage|current_power|power_draw|fan_speed)(?:\[\d+\])?$/i
 const count =

@@ -21,16 +21,19 @@ const mlxuptime = '#!/bin/sh\necho "Measured core frequency              : 1000.
 describeUnless(tools.missing, 'mstfwtrace on the same messages', () => {
   test('the lines are those of mstfwtrace: through the kernel, through the registers, and from a saved ring', () => {
     writeFileSync(at('mlxuptime'), mlxuptime, { mode: 0o755 })
-    // It ends with a signal only, and looks once a second.
+    // It ends with a signal only.
     const theirs = (options: string): string =>
-      `timeout -s INT -k 2 3 env ${tools.python('mstfwtrace', `-d 03:00.0 ${options}`)}`
+      `timeout -s INT -k 2 60 env PYTHONUNBUFFERED=1 ${tools.python('mstfwtrace', `-d 03:00.0 ${options}`)}`
     const script = `export PATH=${folder}:$PATH
       echo 1 >/sys/kernel/debug/tracing/events/mlx5/mlx5_fw/enable
       ${theirs('')} >${at('ticks')} &
       ${theirs('--real_ts')} >${at('times')} &
       mlx5ctl fwtrace 03:00.0 -q >${at('kernel')}
       mlx5ctl fwtrace 03:00.0 -q --real-time --transport fwctl >${at('kernel-times')}
-      wait`
+      for file in ${at('ticks')} ${at('times')}; do
+        for turn in $(seq 200); do [ $(grep -c '^\\[' $file) -ge 96 ] && break; sleep 0.2; done
+      done
+      sleep 0.5; kill -INT $(jobs -p); wait`
     tools.run(script, '--fault', 'traced,frozen')
     const linesOf = (name: string): string[] =>
       readFileSync(at(name), 'latin1')
