@@ -271,12 +271,32 @@ describe('what was set before is put back', () => {
   })
 
   test('a set that was not answered may have been done', async () => {
-    const sampling = new SamplingDevice()
+    const sampling = new SamplingDevice({ leastLogSamples: 6 })
     sampling.usurp(before)
     sampling.failing = (opcode, count) => (opcode === 0x820 && count === 2 ? 'lost' : 'ok')
-    const [, failure] = await during(sampling, () => undefined)
-    expect((failure as Error).message).toBe('not answered')
+    const [put, failure] = await during(sampling, () => undefined)
+    expect([put, (failure as Error).message]).toEqual(['restored', 'not answered'])
     expect(sampling.context.readUInt8(4)).toBe(0x54)
     expect(sampling.context.readUInt16BE(26)).toBe(0x2006)
+  })
+
+  test('a set that did not arrive changed nothing, and nothing is put back', async () => {
+    const sampling = new SamplingDevice()
+    sampling.usurp(before)
+    sampling.failing = (opcode) => (opcode === 0x820 ? 'gone' : 'ok')
+    const [put, failure] = await during(sampling, () => undefined)
+    expect([put, (failure as Error).message]).toEqual(['restored', 'gone'])
+    expect(sampling.commands.filter(({ opcode }) => opcode === 0x820)).toHaveLength(1)
+  })
+
+  test.each([true, false])('what the device made of it was never read, and it rounds: %s', async (isSampling) => {
+    const sampling = new SamplingDevice({ leastLogSamples: 6 })
+    if (isSampling) sampling.usurp(before)
+    // The query after the set is lost.
+    sampling.failing = (_, count) => (count === 3 ? 'lost' : 'ok')
+    const [put, failure] = await during(sampling, () => undefined)
+    expect([put, (failure as Error).message]).toEqual([isSampling ? 'restored' : 'stopped', 'not answered'])
+    expect(sampling.context.readUInt8(4)).toBe(isSampling ? 0x54 : 0x10)
+    expect(sampling.context.readUInt16BE(0)).toBe(isSampling ? 1 : 0)
   })
 })

@@ -33,6 +33,8 @@ export interface SamplingOptions {
   readonly longestOutbox?: number
   readonly debug?: number
   readonly count?: number
+  /** Samples in the ring at least, as a power of two, whatever is asked for. */
+  readonly leastLogSamples?: number
   /** Milliseconds that a command takes. */
   readonly commandTime?: number
 }
@@ -143,6 +145,7 @@ export class SamplingDevice implements HostClock {
   private set(inbox: Buffer): number {
     this.sets.push(inbox)
     this.context = Buffer.from(inbox.subarray(8))
+    this.context.writeUInt8(Math.max(this.options.leastLogSamples ?? 0, this.context.readUInt8(3)), 3)
     this.restart()
     return 0
   }
