@@ -52,6 +52,8 @@ export interface DiagnosticStreamOptions {
   readonly duration?: number | undefined
   /** Ends it, without an error. */
   readonly signal?: AbortSignal | undefined
+  /** Is told when nothing new comes for a second and several periods. */
+  readonly silent?: ((milliseconds: number) => void) | undefined
   readonly clock?: HostClock
 }
 
@@ -110,6 +112,8 @@ export class DiagnosticStream {
   /** Times of the host at which the whole ring was last looked at, and the device asked for its parameters. */
   private looked: number
   private asked: number
+  /** Milliseconds without a new round until the last poll, where that was too long. */
+  private silence = 0
   /** The last poll found all that it asked for: there may be more. */
   private more = false
   private stranger: number | undefined
@@ -163,6 +167,7 @@ export class DiagnosticStream {
       const items = this.overdue || this.reading === 'whole' ? await this.look() : await this.poll(now)
       this.polled = now
       if (items.length === 0) await this.wonder()
+      else this.silence = 0
       return items
     } catch (error) {
       if (error instanceof Interrupted && this.options.signal?.aborted === true) return undefined
@@ -173,7 +178,7 @@ export class DiagnosticStream {
   }
 
   summary(): DiagnosticStreamSummary {
-    return this.tally.summary(this.reading)
+    return this.tally.summary(this.reading, Math.round(this.silence))
   }
 
   /** Rounds until the count is reached. */
@@ -332,7 +337,11 @@ export class DiagnosticStream {
     const period = this.milliseconds(Math.max(this.samples.period ?? 0, 2 ** this.given.logPeriod)) ?? 0
     const patience = Math.max(PATIENCE, PATIENCE_PERIODS * period)
     if (this.reading === 'slots') this.overdue = now - Math.max(tally.seen, this.looked) > patience
+    const silence = now - tally.seen
+    // Of a short stream without any the caller wants to know too.
+    if (silence >= (tally.rounds === 0 ? patience : Math.max(SUSPICION, patience))) this.silence = silence
     if (now - Math.max(tally.seen, this.asked) < Math.max(SUSPICION, patience)) return
+    this.options.silent?.(silence)
     this.asked = now
     await this.checkOwner()
     if (this.stranger !== undefined && tally.rounds === 0)

@@ -13,6 +13,7 @@ import {
   type DiagnosticParameters,
 } from '../../src/device/diagnostic-counters'
 import { DiagnosticRing, recordAt } from '../../src/device/diagnostic-ring'
+import { measurePeriod } from '../../src/device/diagnostic-period'
 import { withDiagnosticSampling, type PutBack } from '../../src/device/diagnostic-sampling'
 import { Unsupported, UsageError } from '../../src/device/errors'
 import { MalformedData } from '../../src/prm/errors'
@@ -298,5 +299,29 @@ describe('what was set before is put back', () => {
     expect([put, (failure as Error).message]).toEqual([isSampling ? 'restored' : 'stopped', 'not answered'])
     expect(sampling.context.readUInt8(4)).toBe(isSampling ? 0x54 : 0x10)
     expect(sampling.context.readUInt16BE(0)).toBe(isSampling ? 1 : 0)
+  })
+})
+
+describe('the period that is measured', () => {
+  const periodic = { ...wanted, logSamples: 8, single: false, repetitive: true }
+  const measured = async (logPeriod: number, clear: boolean): Promise<bigint | undefined> => {
+    const sampling = new SamplingDevice({ keeps: true })
+    const capabilities = await readDiagnosticCapabilities(sampling.device)
+    // Rounds of before lie in the first slots, 1.048576 ms apart.
+    await setDiagnosticParameters(sampling.device, { ...periodic, logPeriod: 20 })
+    sampling.time += 50_000_000n
+    const parameters = { ...periodic, logPeriod, clear }
+    await queryDiagnosticParameters(sampling.device)
+    await setDiagnosticParameters(sampling.device, parameters)
+    return measurePeriod(sampling.device, capabilities, parameters, sampling)
+  }
+
+  test.each([true, false])('is that of the new rounds; emptied first: %s', async (clear) => {
+    expect(await measured(10, clear)).toBe(93_246n)
+    expect(await measured(24, clear)).toBe(2n ** 24n)
+  })
+
+  test.each([true, false])('is none when no two come soon; emptied first: %s', async (clear) => {
+    expect(await measured(28, clear)).toBeUndefined()
   })
 })

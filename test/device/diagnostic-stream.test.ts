@@ -114,6 +114,7 @@ test('60 seconds at the top rate: all samples, over wraps of ids and times, with
   expectTrue(streamed)
   const { summary, rounds, largestBatch, sampling } = streamed
   expect([summary.lostRounds, summary.repeated, summary.foreign, summary.reading]).toEqual([0, 0, 0, 'slots'])
+  expect(summary.silence).toBe(0)
   // 60 s at 93.246 us are 643,459 rounds: 9 wraps of the id, 14 of the time.
   expect(rounds.length).toBeGreaterThan(643_000)
   expect(rounds.length).toBe(sampling.taken.length)
@@ -317,8 +318,16 @@ describe('answers that are not as they should be', () => {
   })
 
   test('a device that stops: the stream waits until its time is over', async () => {
-    const { summary, sampling } = await stream({ loses: (id) => id > 500 }, { duration: 14_000 })
+    const told: number[] = []
+    const { summary, sampling } = await stream(
+      { loses: (id) => id > 500 },
+      { duration: 14_000, silent: (milliseconds) => void told.push(milliseconds) },
+    )
     expect([summary.rounds, summary.lostRounds, summary.last?.sample]).toEqual([500, 0, 500])
+    // 500 rounds are 46.6 ms.
+    expect(summary.silence).toBeGreaterThan(13_900)
+    expect(told[0]).toBeGreaterThanOrEqual(1000)
+    expect(told[0]).toBeLessThan(1100)
     expect(sampling.commands.length).toBeLessThan(5000)
   })
 
