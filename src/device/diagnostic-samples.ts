@@ -6,7 +6,7 @@ export interface PlacedRound {
   readonly ticks: bigint
   /** Rounds between the one before and this one that nobody has seen. */
   readonly skipped: number
-  /** False where more than 2^32 ticks may lie between: then the host's clock tells how often ids and time stamps wrapped. */
+  /** False after 2^32 ticks and 2^15 rounds or more: then the host's clock tells how often ids and time stamps wrapped. */
   readonly exact: boolean
 }
 
@@ -14,24 +14,23 @@ const IDS = 0x1_0000
 const STAMPS = 0x1_0000_0000
 /** Wraps of the time stamp that are weighed at most: three days of 1 GHz. */
 const MOST_WRAPS = 65_536
+/** By how much the period of a long time may differ from the one that was measured lately. */
+const PERIOD_DOUBT = 0.01
 
-/** What can have happened since the last round that was accepted. */
+/** Ticks that have passed since the last round that was accepted, by the clock of the host. */
 export interface Passed {
-  /** Ticks, at least and at most: by the clock of the host. */
   readonly least: number
   readonly most: number
-  /** The last round is still in the ring: then ids cannot have counted once around, and one that is behind it is old. */
-  readonly isIntact: boolean
+  readonly likely: number
 }
 
 /**
- * Unwraps sample ids and time stamps. Rounds are given in the order in which they lie in the ring; one that is not newer than
- * the last is old: it was seen before, or its slot has not been written again yet.
+ * Unwraps sample ids and time stamps. Whoever gives it rounds knows by their slots that they were not given before.
  *
- * What is ambiguous: ids repeat after 65536 rounds, time stamps after 2^32 ticks. While the last round is still in the ring, ids
- * tell all. When it was overwritten, the time stamp tells how many times the ids wrapped, as long as fewer than 2^32 ticks passed.
- * Beyond that the number of wraps is chosen with which ids and time agree best, at the period measured until then, among those for
- * which enough time passed on the host; then `exact` is false.
+ * What is ambiguous: ids repeat after 65536 rounds, time stamps after 2^32 ticks, and rounds may be lost, by the device or by
+ * whoever reads. Of the numbers of wraps for which enough time passed on the host, and not too much, those are chosen with which
+ * ids, time stamps and the host's clock agree best, at the period measured until then. An id that could be ahead only by more
+ * rounds than the time was enough for is behind: that round comes again.
  */
 export class SampleClock {
   private sample = 0
@@ -51,20 +50,20 @@ export class SampleClock {
   /**
    * @param sampleId 16 bits
    * @param timeStamp 32 bits
-   * @returns undefined for an old one
+   * @returns undefined for one that comes again
    */
   place(sampleId: number, timeStamp: number, passed: Passed): PlacedRound | undefined {
     if (!this.started) return { sample: sampleId, ticks: BigInt(timeStamp), skipped: 0, exact: true }
-    const { isIntact } = passed
     const ids = (sampleId - (this.sample % IDS) + IDS) % IDS
     const low = (timeStamp - this.stamp + STAMPS) % STAMPS
-    if (isIntact ? ids === 0 || ids >= IDS / 2 : ids === 0 && low === 0) return undefined
-    const { rounds, ticks } = isIntact ? this.near(ids, low, passed) : this.weigh(ids, low, passed)
+    const ahead = ids === 0 ? IDS : ids
+    if ((ids === 0 && low === 0) || (ahead >= IDS / 2 && ahead * this.expected > passed.most)) return undefined
+    const { rounds, ticks } = this.weigh(ahead, low, passed)
     return {
       sample: this.sample + rounds,
       ticks: this.ticks + BigInt(ticks),
       skipped: rounds - 1,
-      exact: isIntact || ticks < STAMPS,
+      exact: rounds < IDS / 2 || ticks < STAMPS,
     }
   }
 
@@ -89,26 +88,21 @@ export class SampleClock {
     return Math.max(this.asked, this.measured ?? 0)
   }
 
-  /** Ids tell how many rounds passed; of the times that come into question, the one that so many rounds take. */
-  private near(rounds: number, low: number, { most }: Passed): { rounds: number; ticks: number } {
-    const wraps = Math.round((rounds * this.expected - low) / STAMPS)
-    const last = Math.floor((most - low) / STAMPS)
-    return { rounds, ticks: low + Math.max(0, Math.min(wraps, last)) * STAMPS }
-  }
-
   /** The numbers of wraps with which ids and time agree best. */
-  private weigh(ids: number, low: number, { least, most }: Passed): { rounds: number; ticks: number } {
+  private weigh(ahead: number, low: number, { least, most, likely }: Passed): { rounds: number; ticks: number } {
     const { expected } = this
-    const fewest = ids === 0 ? 1 : 0
     const first = Math.max(0, Math.ceil((least - low) / STAMPS))
     const last = Math.min(first + MOST_WRAPS, Math.max(first, Math.floor((most - low) / STAMPS)))
-    let best = { rounds: ids + fewest * IDS, ticks: low, error: Number.POSITIVE_INFINITY }
+    const mostLaps = this.measured === undefined ? 0 : Math.max(0, Math.floor((most / expected - ahead) / IDS))
+    let best = { rounds: ahead, ticks: low, doubt: Number.POSITIVE_INFINITY }
     for (let wraps = first; wraps <= last; wraps++) {
       const ticks = low + wraps * STAMPS
-      const laps = this.measured === undefined ? 0 : Math.round((ticks / expected - ids) / IDS)
-      const rounds = ids + Math.max(fewest, laps) * IDS
-      const error = Math.abs(rounds * expected - ticks)
-      if (error < best.error) best = { rounds, ticks, error }
+      const laps = Math.max(0, Math.min(mostLaps, Math.round((ticks / expected - ahead) / IDS)))
+      const rounds = ahead + laps * IDS
+      const doubt =
+        Math.abs(rounds * expected - ticks) / (expected + PERIOD_DOUBT * ticks) +
+        Math.abs(ticks - likely) / Math.max(1, most - least)
+      if (doubt < best.doubt) best = { rounds, ticks, doubt }
     }
     return best
   }

@@ -31,13 +31,13 @@ export async function withDiagnosticSampling<T>(
   told: (what: PutBack) => void,
 ): Promise<T> {
   const before = await queryDiagnosticParameters(device)
-  // Until the device has said what it made of them, these are ours.
-  let given = parameters
+  // What the device made of them, once it has said so.
+  let given: DiagnosticParameters | undefined
   try {
     await setDiagnosticParameters(device, parameters)
   } catch (error) {
     // Refused or not sent, nothing was changed; not answered, it may have been.
-    if (error instanceof DeliveryError) await putBack(device, before, given, () => undefined)
+    if (error instanceof DeliveryError) await putBack(device, before, given, told)
     throw error
   }
   try {
@@ -48,18 +48,24 @@ export async function withDiagnosticSampling<T>(
   }
 }
 
-/** Never throws: the failure that ended the work, where there is one, came first. */
+/**
+ * Never throws: the failure that ended the work, where there is one, came first.
+ * @param given undefined when the device never said what it made of ours: then whatever is not as it was before is taken for ours,
+ *   for a device may round what it is asked for
+ */
 async function putBack(
   device: Device,
   before: DiagnosticParameters,
-  given: DiagnosticParameters,
+  given: DiagnosticParameters | undefined,
   told: (what: PutBack) => void,
 ): Promise<void> {
   try {
     const now = await queryDiagnosticParameters(device, { cleanup: true })
-    if (!sameSampling(now, given)) return told('left')
-    await setDiagnosticParameters(device, before.enable ? { ...before, clear: true } : stopped, { cleanup: true })
-    told(before.enable ? 'restored' : 'stopped')
+    if (given !== undefined && !sameSampling(now, given)) return told('left')
+    const back = before.enable ? 'restored' : 'stopped'
+    if (given !== undefined || !sameSampling(now, before))
+      await setDiagnosticParameters(device, before.enable ? { ...before, clear: true } : stopped, { cleanup: true })
+    told(back)
   } catch (error) {
     told(error as Error)
   }

@@ -10,7 +10,8 @@ import {
   type DiagnosticParameters,
 } from './diagnostic-counters'
 import { FirmwareError, Interrupted } from './errors'
-import { counterAt, DiagnosticRing, RECORD, sampleIdAt, timeStampAt, valueAt } from './diagnostic-ring'
+import { DiagnosticRing } from './diagnostic-ring'
+import { RingRounds, SlotMemory, type RoundMark } from './diagnostic-rounds'
 import { SampleClock, type Passed } from './diagnostic-samples'
 import { StreamTally, type DiagnosticGap, type DiagnosticStreamSummary } from './diagnostic-tally'
 
@@ -51,6 +52,8 @@ export interface DiagnosticStreamOptions {
   readonly duration?: number | undefined
   /** Ends it, without an error. */
   readonly signal?: AbortSignal | undefined
+  /** Is told when nothing new comes for a second and several periods. */
+  readonly silent?: ((milliseconds: number) => void) | undefined
   readonly clock?: HostClock
 }
 
@@ -78,11 +81,11 @@ const SURE_FACTOR = 1.1
 /** Milliseconds between the device's clock and what was seen of it. */
 const MARGIN = 250
 
-/** Ids repeat after 2^16 rounds: in a ring of at most half of that, an id tells whether a slot was written again. */
+/** Ids repeat after 2^16 rounds: in a ring of half of that they are those of one lap, as long as no more are lost. */
 export const MOST_STREAM_LOG_SAMPLES = 15
 
 /**
- * A stream of samples of what is set, which is repetitive and began with an empty ring. Keeps nothing but the last round.
+ * A stream of samples of what is set, which is repetitive and began with an empty ring. Keeps of each slot which round it held.
  *
  * Slots of the ring are read in their order, from the one behind the last that was new. When the device does not go on there, the
  * whole ring is looked at; and when new rounds turn out to lie elsewhere, it is always read as a whole from then on.
@@ -91,6 +94,7 @@ export class DiagnosticStream {
   private readonly ring: DiagnosticRing
   private readonly samples: SampleClock
   private readonly tally: StreamTally
+  private readonly memory: SlotMemory
   private readonly places: ReadonlyMap<number, number>
   private readonly clock: HostClock
   private readonly slots: number
@@ -102,12 +106,18 @@ export class DiagnosticStream {
   private overdue = false
   /** Polls that ended at the same round, which was not whole. */
   private tornPolls = 0
+  /** Time of the host at which the ring was last read, and whether all that was new was taken then. */
+  private polled: number
+  private isCaughtUp = false
   /** Times of the host at which the whole ring was last looked at, and the device asked for its parameters. */
   private looked: number
   private asked: number
+  /** Milliseconds without a new round until the last poll, where that was too long. */
+  private silence = 0
   /** The last poll found all that it asked for: there may be more. */
   private more = false
   private stranger: number | undefined
+  private readonly noteStranger = (counter: number): void => void (this.stranger = counter)
 
   /** @param given what the device says that it samples @throws MalformedData when that cannot be */
   constructor(
@@ -121,8 +131,9 @@ export class DiagnosticStream {
     if (logSamples > MOST_STREAM_LOG_SAMPLES)
       throw new MalformedData('log_num_of_samples', `is ${logSamples}: a stream takes up to ${MOST_STREAM_LOG_SAMPLES}`)
     this.clock = options.clock ?? hostClock
-    this.begun = this.looked = this.asked = this.clock.now()
+    this.begun = this.polled = this.looked = this.asked = this.clock.now()
     this.slots = 2 ** logSamples
+    this.memory = new SlotMemory(this.slots)
     this.ring = new DiagnosticRing(device, counters.length)
     this.samples = new SampleClock(2 ** logPeriod)
     this.tally = new StreamTally(counters.length, capabilities.frequencyKhz, this.begun)
@@ -154,7 +165,9 @@ export class DiagnosticStream {
   private async read(now: number): Promise<DiagnosticItem[] | undefined> {
     try {
       const items = this.overdue || this.reading === 'whole' ? await this.look() : await this.poll(now)
+      this.polled = now
       if (items.length === 0) await this.wonder()
+      else this.silence = 0
       return items
     } catch (error) {
       if (error instanceof Interrupted && this.options.signal?.aborted === true) return undefined
@@ -165,7 +178,7 @@ export class DiagnosticStream {
   }
 
   summary(): DiagnosticStreamSummary {
-    return this.tally.summary(this.reading)
+    return this.tally.summary(this.reading, Math.round(this.silence))
   }
 
   /** Rounds until the count is reached. */
@@ -186,16 +199,22 @@ export class DiagnosticStream {
     return ticks === undefined || rate === 0 ? undefined : ticks / rate
   }
 
-  /** Ticks that have passed between the last round that was seen and the newest in the ring. */
-  private passed(isIntact: boolean): Passed {
+  /**
+   * Ticks from the last round that was taken to the first that was not there when the ring was last read. When that is longer ago
+   * than the ring reaches, the first that is still there came later.
+   */
+  private passed(): Passed {
     const { ticks, measured } = this.tally.rate
-    if (ticks === 0) return { least: 0, most: 2 ** 31, isIntact }
-    const ring = this.slots * Math.max(this.samples.period ?? 0, 2 ** this.given.logPeriod)
-    const milliseconds = this.clock.now() - this.tally.seen
+    if (ticks === 0) return { least: 0, most: 2 ** 31, likely: 0 }
+    const ring = (this.slots * Math.max(this.samples.period ?? 0, 2 ** this.given.logPeriod)) / ticks
+    const now = this.clock.now()
+    const { seen } = this.tally
+    const empty = Math.max(0, this.polled - seen)
+    const unread = now - Math.max(this.polled, seen)
     return {
-      least: measured ? Math.max(0, ((milliseconds - MARGIN) * ticks) / SURE_FACTOR - ring) : 0,
-      most: ring + (milliseconds + MARGIN) * ticks * (measured ? SURE_FACTOR : UNSURE_FACTOR),
-      isIntact,
+      least: measured ? Math.max(0, ((empty + Math.max(0, unread - ring) - MARGIN) * ticks) / SURE_FACTOR) : 0,
+      most: ((this.isCaughtUp ? 0 : ring) + (now - seen + MARGIN) * (measured ? SURE_FACTOR : UNSURE_FACTOR)) * ticks,
+      likely: (empty + Math.max(0, unread - ring / 2)) * ticks,
     }
   }
 
@@ -203,14 +222,15 @@ export class DiagnosticStream {
   private async poll(now: number): Promise<DiagnosticItem[]> {
     const slot = this.next
     const rounds = this.roundsToRead(now)
-    const bytes = await this.ring.read(slot, rounds)
-    if (this.isOverrun(bytes)) return this.look()
-    const { items, end, old, foreign } = this.take(bytes, order(rounds, 0), true)
+    const read = new RingRounds(await this.ring.read(slot, rounds), this.places)
+    if (this.isOverrun(read)) return this.look()
+    const { items, end, old, foreign } = this.take(read, order(rounds, 0), slot)
     this.next = (slot + end) % this.slots
     this.tally.foreign += foreign
     if (old > MOST_REPEATED) this.reading = 'whole'
     else this.tally.repeated += old
     this.more = end === rounds && this.reading === 'slots'
+    this.isCaughtUp = end < rounds
     return items
   }
 
@@ -224,63 +244,58 @@ export class DiagnosticStream {
   }
 
   /** The first slot holds a round of a later lap: older ones may be left further on. */
-  private isOverrun(bytes: Uint8Array): boolean {
-    const round = this.parse(viewOf(bytes), 0)
-    if (round === undefined || this.tally.last === undefined) return false
-    const placed = this.samples.place(round.sampleId, round.timeStamp, this.passed(true))
+  private isOverrun(read: RingRounds): boolean {
+    const mark = read.mark(0)
+    if (mark === undefined || this.tally.last === undefined || this.memory.holds(this.next, mark)) return false
+    const placed = this.samples.place(mark.sampleId, mark.timeStamp, this.passed())
     return placed !== undefined && placed.skipped >= this.slots
   }
 
   /** Reads the whole ring, from its oldest round on. */
   private async look(): Promise<DiagnosticItem[]> {
-    const { overdue, next: expected } = this
+    const { overdue, next: expected, slots } = this
     const isFirst = this.tally.last === undefined
-    const bytes = await this.ring.read(0, this.slots)
-    const { items, first, last } = this.take(bytes, order(this.slots, this.oldest(bytes)), this.holdsLast(bytes))
+    const read = new RingRounds(await this.ring.read(0, slots), this.places)
+    const { items, first, last } = this.take(read, ...this.unread(read))
     this.looked = this.clock.now()
     this.overdue = this.more = false
+    this.isCaughtUp = true
     if (overdue && !isFirst && first !== undefined && first !== expected) this.reading = 'whole'
-    if (last !== undefined) this.next = (last + 1) % this.slots
+    if (last !== undefined) this.next = (last + 1) % slots
     return items
   }
 
-  /** The slot where ids begin anew. */
-  private oldest(bytes: Uint8Array): number {
-    const view = viewOf(bytes)
-    let before: number | undefined
-    for (let slot = 0; slot < this.slots; slot++) {
-      const at = this.headAt(view, slot)
-      const id = at === undefined ? undefined : sampleIdAt(view, at)
-      if (before !== undefined && (id === undefined || ((id - before) & 0xffff) > 0x7fff)) return slot
-      before = id
-    }
-    return 0
+  /**
+   * Slots of the whole ring that can hold new rounds, in the order of these, and the slot of the first where slots are remembered:
+   * those behind the last round, where it still lies at its slot; else what follows it in time; and all when it is gone.
+   */
+  private unread(read: RingRounds): [slots: Iterable<number>, remembered?: number] {
+    const { slots, next, samples } = this
+    const isLast = ({ sampleId, timeStamp }: RoundMark): boolean => samples.isLast(sampleId, timeStamp)
+    const before = read.mark((next + slots - 1) % slots)
+    if (this.reading === 'slots' && before !== undefined && isLast(before)) return [order(slots, next), 0]
+    const oldest = read.oldest(slots)
+    const last = read.find(slots, isLast)
+    if (last === undefined) return [order(slots, oldest)]
+    return [order((oldest - last - 1 + slots) % slots, last + 1, slots)]
   }
 
-  /** Whether the last round that was accepted is still there. */
-  private holdsLast(bytes: Uint8Array): boolean {
-    const view = viewOf(bytes)
-    for (let slot = 0; slot < this.slots; slot++) {
-      const at = this.headAt(view, slot)
-      if (at !== undefined && this.samples.isLast(sampleIdAt(view, at), timeStampAt(view, at))) return true
-    }
-    return false
-  }
-
-  /** Takes rounds in the order given, as far as they are new; slots behind the last of them have not been written again. */
-  private take(bytes: Uint8Array, slots: Iterable<number>, isIntact: boolean): Taken {
+  /**
+   * Takes rounds in the order given, as far as they are new; slots behind the last of them have not been written again.
+   * @param remembered slot of the ring that the first one is, to leave out what was taken from the slots before
+   */
+  private take(read: RingRounds, slots: Iterable<number>, remembered?: number): Taken {
     const taken: Taken = { items: [], end: 0, old: 0, foreign: 0, first: undefined, last: undefined }
-    const view = viewOf(bytes)
-    const intact = this.passed(true)
-    let passed = { ...intact, isIntact }
+    let passed = this.passed()
     let [index, old, foreign, isTorn] = [0, 0, 0, false]
     for (const slot of slots) {
       if (this.wantedRounds() <= 0) break
       index++
-      const round = this.parse(view, slot)
+      const round = read.round(slot, this.noteStranger)
       foreign += round?.foreign ?? 0
       if (round === undefined) continue
-      const placed = this.samples.place(round.sampleId, round.timeStamp, passed)
+      const isKnown = remembered !== undefined && this.memory.holds(remembered + slot, round)
+      const placed = isKnown ? undefined : this.samples.place(round.sampleId, round.timeStamp, passed)
       if (placed === undefined) {
         old++
         continue
@@ -291,9 +306,10 @@ export class DiagnosticStream {
       this.samples.accept(placed)
       const gap = this.tally.add(placed, round.missing, this.clock.now())
       if (gap !== undefined) taken.items.push(gap)
-      // What follows lies in the same ring as this one.
-      passed = intact
-      const records = this.recordsOf(bytes, slot)
+      // What follows may come right behind this one.
+      passed = { ...passed, least: 0, likely: 0 }
+      this.memory.take((remembered ?? 0) + slot, round)
+      const records = read.records(slot)
       taken.items.push({ kind: 'sample', sample: placed.sample, ticks: placed.ticks, values: round.values, records })
       taken.old += old
       taken.foreign += foreign
@@ -304,45 +320,6 @@ export class DiagnosticStream {
     }
     this.tornPolls = isTorn ? this.tornPolls + 1 : 0
     return taken
-  }
-
-  private recordsOf(bytes: Uint8Array, slot: number): Uint8Array {
-    const size = this.given.counters.length * RECORD
-    return bytes.subarray(slot * size, (slot + 1) * size)
-  }
-
-  /**
-   * The records of a round, in whatever order; undefined for an empty slot and for one without a record of ours. A slot that was
-   * never written is all zero: no counter has the id 0.
-   */
-  private parse(view: DataView, slot: number): Parsed | undefined {
-    const { length } = this.given.counters
-    const values = new Array<bigint | undefined>(length).fill(undefined)
-    let [sampleId, timeStamp, missing, foreign] = [-1, 0, length, 0]
-    const start = slot * length * RECORD
-    for (let at = start; at < start + length * RECORD; at += RECORD) {
-      const counter = counterAt(view, at)
-      const place = this.places.get(counter)
-      if (place === undefined) {
-        if (counter === 0) continue
-        foreign++
-        this.stranger = counter
-        continue
-      }
-      if (sampleId < 0) [sampleId, timeStamp] = [sampleIdAt(view, at), timeStampAt(view, at)]
-      if (sampleIdAt(view, at) !== sampleId || values[place] !== undefined) continue
-      values[place] = valueAt(view, at)
-      missing--
-    }
-    return sampleId < 0 ? undefined : { sampleId, timeStamp, values, missing, foreign }
-  }
-
-  /** Where the first record of ours is in a slot; undefined where there is none. */
-  private headAt(view: DataView, slot: number): number | undefined {
-    const { length } = this.given.counters
-    for (let at = slot * length * RECORD; at < (slot + 1) * length * RECORD; at += RECORD)
-      if (this.places.has(counterAt(view, at))) return at
-    return undefined
   }
 
   /** @throws DeliveryError EBUSY when the device samples something else */
@@ -360,7 +337,11 @@ export class DiagnosticStream {
     const period = this.milliseconds(Math.max(this.samples.period ?? 0, 2 ** this.given.logPeriod)) ?? 0
     const patience = Math.max(PATIENCE, PATIENCE_PERIODS * period)
     if (this.reading === 'slots') this.overdue = now - Math.max(tally.seen, this.looked) > patience
+    const silence = now - tally.seen
+    // Of a short stream without any the caller wants to know too.
+    if (silence >= (tally.rounds === 0 ? patience : Math.max(SUSPICION, patience))) this.silence = silence
     if (now - Math.max(tally.seen, this.asked) < Math.max(SUSPICION, patience)) return
+    this.options.silent?.(silence)
     this.asked = now
     await this.checkOwner()
     if (this.stranger !== undefined && tally.rounds === 0)
@@ -379,17 +360,7 @@ interface Taken {
   last: number | undefined
 }
 
-interface Parsed {
-  readonly sampleId: number
-  readonly timeStamp: number
-  readonly values: readonly (bigint | undefined)[]
-  /** Counters that have no record of this round. */
-  readonly missing: number
-  readonly foreign: number
-}
-
-const viewOf = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
-
-function* order(slots: number, start: number): Generator<number> {
-  for (let index = 0; index < slots; index++) yield (start + index) % slots
+/** So many slots of a ring, from one on. */
+function* order(count: number, start: number, slots = count): Generator<number> {
+  for (let index = 0; index < count; index++) yield (start + index) % slots
 }

@@ -32,6 +32,8 @@ export interface DiagnosticStreamSummary {
   readonly last: { readonly sample: number; readonly ticks: bigint } | undefined
   /** Between two rounds, on the average, rounded down; undefined before there were two. */
   readonly periodNanoseconds: bigint | undefined
+  /** Milliseconds without a new round in the end, where that was too long: of several periods. Else 0. */
+  readonly silence: number
   /** slots: only what is new was read. whole: the whole ring each time, for sample_index turned out to be no slot. */
   readonly reading: 'slots' | 'whole'
 }
@@ -92,7 +94,7 @@ export class StreamTally {
     return { ticks: Number(last.ticks - first.ticks) / passed, measured: true }
   }
 
-  summary(reading: DiagnosticStreamSummary['reading']): DiagnosticStreamSummary {
+  summary(reading: DiagnosticStreamSummary['reading'], silence: number): DiagnosticStreamSummary {
     const { first, last, counters, rounds, lost, missing, gaps, firstGaps, repeated, foreign } = this
     const steps = first === undefined || last === undefined ? 0 : last.sample - first.sample
     const ticks = first === undefined || last === undefined ? 0n : last.ticks - first.ticks
@@ -109,6 +111,7 @@ export class StreamTally {
       first: first && { sample: first.sample, ticks: first.ticks },
       last,
       periodNanoseconds: nanoseconds === undefined || steps === 0 ? undefined : nanoseconds / BigInt(steps),
+      silence,
       reading,
     }
   }

@@ -13,6 +13,7 @@ import {
   type DiagnosticParameters,
 } from '../../src/device/diagnostic-counters'
 import { DiagnosticRing, recordAt } from '../../src/device/diagnostic-ring'
+import { measurePeriod } from '../../src/device/diagnostic-period'
 import { withDiagnosticSampling, type PutBack } from '../../src/device/diagnostic-sampling'
 import { Unsupported, UsageError } from '../../src/device/errors'
 import { MalformedData } from '../../src/prm/errors'
@@ -271,12 +272,56 @@ describe('what was set before is put back', () => {
   })
 
   test('a set that was not answered may have been done', async () => {
-    const sampling = new SamplingDevice()
+    const sampling = new SamplingDevice({ leastLogSamples: 6 })
     sampling.usurp(before)
     sampling.failing = (opcode, count) => (opcode === 0x820 && count === 2 ? 'lost' : 'ok')
-    const [, failure] = await during(sampling, () => undefined)
-    expect((failure as Error).message).toBe('not answered')
+    const [put, failure] = await during(sampling, () => undefined)
+    expect([put, (failure as Error).message]).toEqual(['restored', 'not answered'])
     expect(sampling.context.readUInt8(4)).toBe(0x54)
     expect(sampling.context.readUInt16BE(26)).toBe(0x2006)
+  })
+
+  test('a set that did not arrive changed nothing, and nothing is put back', async () => {
+    const sampling = new SamplingDevice()
+    sampling.usurp(before)
+    sampling.failing = (opcode) => (opcode === 0x820 ? 'gone' : 'ok')
+    const [put, failure] = await during(sampling, () => undefined)
+    expect([put, (failure as Error).message]).toEqual(['restored', 'gone'])
+    expect(sampling.commands.filter(({ opcode }) => opcode === 0x820)).toHaveLength(1)
+  })
+
+  test.each([true, false])('what the device made of it was never read, and it rounds: %s', async (isSampling) => {
+    const sampling = new SamplingDevice({ leastLogSamples: 6 })
+    if (isSampling) sampling.usurp(before)
+    // The query after the set is lost.
+    sampling.failing = (_, count) => (count === 3 ? 'lost' : 'ok')
+    const [put, failure] = await during(sampling, () => undefined)
+    expect([put, (failure as Error).message]).toEqual([isSampling ? 'restored' : 'stopped', 'not answered'])
+    expect(sampling.context.readUInt8(4)).toBe(isSampling ? 0x54 : 0x10)
+    expect(sampling.context.readUInt16BE(0)).toBe(isSampling ? 1 : 0)
+  })
+})
+
+describe('the period that is measured', () => {
+  const periodic = { ...wanted, logSamples: 8, single: false, repetitive: true }
+  const measured = async (logPeriod: number, clear: boolean): Promise<bigint | undefined> => {
+    const sampling = new SamplingDevice({ keeps: true })
+    const capabilities = await readDiagnosticCapabilities(sampling.device)
+    // Rounds of before lie in the first slots, 1.048576 ms apart.
+    await setDiagnosticParameters(sampling.device, { ...periodic, logPeriod: 20 })
+    sampling.time += 50_000_000n
+    const parameters = { ...periodic, logPeriod, clear }
+    await queryDiagnosticParameters(sampling.device)
+    await setDiagnosticParameters(sampling.device, parameters)
+    return measurePeriod(sampling.device, capabilities, parameters, sampling)
+  }
+
+  test.each([true, false])('is that of the new rounds; emptied first: %s', async (clear) => {
+    expect(await measured(10, clear)).toBe(93_246n)
+    expect(await measured(24, clear)).toBe(2n ** 24n)
+  })
+
+  test.each([true, false])('is none when no two come soon; emptied first: %s', async (clear) => {
+    expect(await measured(28, clear)).toBeUndefined()
   })
 })

@@ -114,6 +114,7 @@ test('60 seconds at the top rate: all samples, over wraps of ids and times, with
   expectTrue(streamed)
   const { summary, rounds, largestBatch, sampling } = streamed
   expect([summary.lostRounds, summary.repeated, summary.foreign, summary.reading]).toEqual([0, 0, 0, 'slots'])
+  expect(summary.silence).toBe(0)
   // 60 s at 93.246 us are 643,459 rounds: 9 wraps of the id, 14 of the time.
   expect(rounds.length).toBeGreaterThan(643_000)
   expect(rounds.length).toBe(sampling.taken.length)
@@ -163,6 +164,39 @@ test.each([
     expect(Math.abs(summary.lostRounds - expected)).toBeLessThan(2 * 600)
     expect(lost.every(({ exact }) => exact)).toBe(pause < 4000)
   }
+})
+
+test.each<[string, number, number, (id: number) => boolean]>([
+  ['40 rounds once, in the largest ring', 15, 4000, (id) => id >= 5000 && id < 5040],
+  ['half of all ids at once, in the largest ring', 15, 5500, (id) => id >= 15_000 && id < 48_000],
+  ['as many as ids there are', 10, 8000, (id) => id >= 7000 && id < 7000 + 65_536],
+  ['16500 rounds, in a ring of 2^14', 14, 4000, (id) => id >= 7000 && id < 23_500],
+])('a device that loses %s: nothing comes twice', async (_, logSamples, duration, loses) => {
+  const streamed = await stream({ loses, logMaxSamples: 16 }, { change: { logSamples }, duration })
+  expectTrue(streamed)
+  const { summary, sampling } = streamed
+  expect([summary.rounds, summary.repeated, summary.reading]).toEqual([sampling.taken.length, 0, 'slots'])
+  expect(summary.lostRounds).toBeGreaterThanOrEqual(40)
+})
+
+test.each([
+  ['a ring of 2^10', 10, 6150, 0],
+  ['the largest ring', 15, 6500, 0],
+  ['the largest ring, over two wraps of the id', 15, 13_000, 0],
+  // Times wrap as the ids do: 2^16 rounds later both are the same.
+  ['periods of 2^17 ticks', 10, 8640, 17],
+  ['periods of 2^17 ticks, over many wraps', 10, 52_000, 17],
+])('a reader that lets the stream wait until ids wrap, with %s', async (_, logSamples, least, logPeriod) => {
+  // Where in the ring the device is then differs.
+  const pause = least + random.below(60)
+  const streamed = await stream(
+    { logMaxSamples: 16 },
+    { change: { logSamples, logPeriod }, duration: pause + 2000, slow: (batch) => (batch === 25 ? pause : 0) },
+  )
+  expectTrue(streamed)
+  const { summary, sampling } = streamed
+  expect(summary.rounds + summary.lostRounds).toBe(sampling.taken.length)
+  expect(summary.lostRounds).toBeGreaterThan(10_000)
 })
 
 test('jitter of the period, and a frequency that is not a thousand million', async () => {
@@ -284,8 +318,16 @@ describe('answers that are not as they should be', () => {
   })
 
   test('a device that stops: the stream waits until its time is over', async () => {
-    const { summary, sampling } = await stream({ loses: (id) => id > 500 }, { duration: 14_000 })
+    const told: number[] = []
+    const { summary, sampling } = await stream(
+      { loses: (id) => id > 500 },
+      { duration: 14_000, silent: (milliseconds) => void told.push(milliseconds) },
+    )
     expect([summary.rounds, summary.lostRounds, summary.last?.sample]).toEqual([500, 0, 500])
+    // 500 rounds are 46.6 ms.
+    expect(summary.silence).toBeGreaterThan(13_900)
+    expect(told[0]).toBeGreaterThanOrEqual(1000)
+    expect(told[0]).toBeLessThan(1100)
     expect(sampling.commands.length).toBeLessThan(5000)
   })
 
@@ -339,7 +381,7 @@ test('a signal ends it between two polls, without an error', async () => {
 test('the clock of samples: ids, times, laps', () => {
   const clock = new SampleClock(1)
   const accept = (id: number, stamp: number): number | undefined => {
-    const placed = clock.place(id, stamp, { least: 0, most: 1000, isIntact: true })
+    const placed = clock.place(id, stamp, { least: 0, most: 1000, likely: 0 })
     if (placed !== undefined) clock.accept(placed)
     return placed?.skipped
   }
@@ -348,13 +390,13 @@ test('the clock of samples: ids, times, laps', () => {
   expect(accept(0, 4_294_967_200)).toBe(0)
   expect(accept(1, 4)).toBe(0)
   expect(clock.isLast(1, 4)).toBe(true)
-  // The same, the one before, and a lap of 2^15 before.
+  // The same, the one before, and one that would be 2^15 ahead, for which time was not enough.
   expect(accept(1, 4)).toBeUndefined()
   expect(accept(0, 4_294_967_200)).toBeUndefined()
   expect(accept(32_769, 5)).toBeUndefined()
   expect(accept(4, 304)).toBe(2)
-  // The last one is gone: ids are 32771 further, or any laps more. 100 ticks a round: 98307 rounds are two laps less one.
-  const later = { least: 0, most: 2 ** 32, isIntact: false }
+  // Time was enough: ids are 32771 further, or any laps more. 100 ticks a round: 98307 rounds are two laps less one.
+  const later = { least: 0, most: 2 ** 32, likely: 10_000_000 }
   expect(clock.place(32_775, (304 + 98_307 * 100) % 2 ** 32, later)).toEqual({
     sample: 65_540 + 98_307,
     ticks: 2n ** 32n + 304n + 9_830_700n,
@@ -364,7 +406,7 @@ test('the clock of samples: ids, times, laps', () => {
   // More than 2^32 ticks: 100 laps of the id, where the host's clock allows for no more than 655 million ticks.
   const rounds = 100 * 65_536 + 7
   expect(
-    clock.place(11, (304 + rounds * 100) % 2 ** 32, { least: 0, most: 700_000_000, isIntact: false }),
+    clock.place(11, (304 + rounds * 100) % 2 ** 32, { least: 0, most: 700_000_000, likely: 600_000_000 }),
   ).toMatchObject({
     sample: 65_540 + rounds,
     ticks: 2n ** 32n + 304n + BigInt(rounds * 100),

@@ -36,7 +36,7 @@ describe('diagnostic counters of a device in process', () => {
 
   test('set: what was asked for, what the device took and what it does', () => {
     const { data } = parseEnvelope(
-      mlx5ctl('diagcnt', 'set', emu, '1025,0x2006', '--samples', '10', '--period', '100us', '-j').stdout,
+      mlx5ctl('diagcnt', 'set', emu, '1025,0x2006', '--clear', '--samples', '10', '--period', '100us', '-j').stdout,
     )
     expect(data).toMatchObject({
       asked: { samples: 10, periodNanoseconds: '100000' },
@@ -228,6 +228,13 @@ describe('diagnostic counters of a device in process', () => {
     [`set ${emu} 0x401 --raw`, 2, /--raw only with --dry-run/],
     [`set ${emu} 0x401 --format csv`, 2, /diagcnt set has no --format csv/],
     [`set ${emu} 0x401 --fault status=0x3@3`, 6, /SET_DIAGNOSTIC_PARAMS.*bad parameter/],
+    [`set ${emu} 0x401 --fault status=9@4`, 6, /QUERY_DIAGNOSTIC_PARAMS[^]*parameters were set: mlx5ctl diagcnt stop/],
+    [`set ${emu} 0x401 --fault status=9@5`, 0, /warning: the period could not be measured: QUERY_DIAGNOSTIC_COUNTERS/],
+    [
+      `stream ${emu} 0x401 --duration 200ms --fault frozen`,
+      8,
+      /warning: the device took no samples for the last \d+ ms/,
+    ],
     [`stream ${emu} --single`, 2, /diagcnt stream has no --single/],
     [`stream ${emu} --duration never`, 2, /--duration never: it is a time/],
     [`stream ${emu} --format prometheus`, 2, /has no --format prometheus/],

@@ -33,6 +33,10 @@ export interface SamplingOptions {
   readonly longestOutbox?: number
   readonly debug?: number
   readonly count?: number
+  /** Samples in the ring at least, as a power of two, whatever is asked for. */
+  readonly leastLogSamples?: number
+  /** Keeps what the ring holds, unless it is set with clear. */
+  readonly keeps?: boolean
   /** Milliseconds that a command takes. */
   readonly commandTime?: number
 }
@@ -143,7 +147,11 @@ export class SamplingDevice implements HostClock {
   private set(inbox: Buffer): number {
     this.sets.push(inbox)
     this.context = Buffer.from(inbox.subarray(8))
+    this.context.writeUInt8(Math.max(this.options.leastLogSamples ?? 0, this.context.readUInt8(3)), 3)
+    const { ring } = this
     this.restart()
+    if (this.options.keeps === true && (this.context.readUInt8(4) & 0x10) === 0)
+      for (const [slot, round] of ring.entries()) if (slot < this.slots) this.ring[slot] = round
     return 0
   }
 

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Device } from '../../device/device'
 import {
   counterName,
@@ -7,23 +6,17 @@ import {
   readDiagnosticCapabilities,
   sameSampling,
   setDiagnosticParameters,
-  ticksToNanoseconds,
   type DiagnosticCapabilities,
   type DiagnosticParameters,
 } from '../../device/diagnostic-counters'
-import { DiagnosticRing, isEmpty, RECORD, recordAt } from '../../device/diagnostic-ring'
-import { UsageError } from '../../device/errors'
+import { measurePeriod } from '../../device/diagnostic-period'
+import { FirmwareError, UsageError, withHint } from '../../device/errors'
 import { columns } from '../../render/columns'
 import { withDevice } from '../session'
 import type { Context, Result } from '../types'
 import { counterIds, samplingRequest, type Asked } from './request'
 import { dryRun, parameterData, timeText } from './view'
 
-/** Milliseconds in which two rounds should come, to be measured. */
-const MEASURE = 200
-const STEP = 5
-/** Rounds that are looked at. */
-const LOOKED_AT = 4
 const LARGEST_RING = 16
 
 /** Sets what the device samples, and says what it made of it. Goes on after the command has ended. */
@@ -35,9 +28,25 @@ export function setSampling(context: Context, name: string, words: readonly stri
     const { parameters, asked } = samplingRequest(context, capabilities, counters, flags(context), LARGEST_RING)
     if (context.options.dryRun) return dryRun(device, parameters)
     await setDiagnosticParameters(device, parameters)
-    const given = await queryDiagnosticParameters(device)
-    const measured = await measuredPeriod(device, capabilities, given)
-    return outcome(device, capabilities, { asked, parameters, given, measured })
+    try {
+      const given = await queryDiagnosticParameters(device)
+      const measured = await measure(device, capabilities, given)
+      return outcome(device, capabilities, { asked, parameters, given, measured })
+    } catch (error) {
+      throw withHint(error as Error, 'the parameters were set: mlx5ctl diagcnt stop DEVICE ends the sampling')
+    }
+  })
+}
+
+/** Nanoseconds; undefined where no samples came soon; or why the ring could not be read: the sampling is set all the same. */
+function measure(
+  device: Device,
+  capabilities: DiagnosticCapabilities,
+  given: DiagnosticParameters,
+): Promise<bigint | undefined | FirmwareError> {
+  return measurePeriod(device, capabilities, given).catch((error: unknown) => {
+    if (error instanceof FirmwareError) return error
+    throw error
   })
 }
 
@@ -55,15 +64,16 @@ interface Outcome {
   /** As the device says. */
   readonly given: DiagnosticParameters
   /** Nanoseconds, from time stamps. */
-  readonly measured: bigint | undefined
+  readonly measured: bigint | undefined | FirmwareError
 }
 
 function outcome(
   device: Device,
   { frequencyKhz }: DiagnosticCapabilities,
-  { asked, parameters, given, measured }: Outcome,
+  { asked, parameters, given, measured: found }: Outcome,
 ): Result {
-  const isSame = sameSampling(parameters, given)
+  const differs = differenceOf(parameters, given)
+  const measured = found instanceof FirmwareError ? undefined : found
   const wanted = parameterData(parameters, frequencyKhz)
   const data = {
     asked,
@@ -75,9 +85,18 @@ function outcome(
     device: device.identity,
     data,
     text: () => parameterText(asked, given, frequencyKhz, measured),
-    warnings: isSame ? [] : ['the device has made something else of the parameters: see what it says that it samples'],
-    partial: !isSame,
+    warnings: [
+      ...differs,
+      ...(found instanceof FirmwareError ? [`the period could not be measured: ${found.message}`] : []),
+    ],
+    partial: differs.length > 0,
   }
+}
+
+/** A warning where the device samples something else than it was asked to. */
+export function differenceOf(wanted: DiagnosticParameters, given: DiagnosticParameters): string[] {
+  if (sameSampling(wanted, given)) return []
+  return ['the device has made something else of the parameters: see what it says that it samples']
 }
 
 /** What was asked for and what the device gives. */
@@ -112,27 +131,4 @@ export function parameterText(
     ],
     ['frequency:', `${frequencyKhz} kHz`],
   ])
-}
-
-/** The time between two rounds that follow one another, when such come soon; firmware may be far slower than it was asked to be. */
-async function measuredPeriod(
-  device: Device,
-  { frequencyKhz }: DiagnosticCapabilities,
-  { counters, logSamples, onDemand }: DiagnosticParameters,
-): Promise<bigint | undefined> {
-  if (onDemand || counters.length === 0 || logSamples === 0) return undefined
-  const ring = new DiagnosticRing(device, counters.length)
-  const rounds = Math.min(LOOKED_AT, 2 ** logSamples)
-  for (let passed = 0; passed < MEASURE; passed += STEP) {
-    await sleep(STEP)
-    const bytes = await ring.read(0, rounds)
-    for (let round = 1; round < rounds; round++) {
-      const [one, two] = [(round - 1) * counters.length * RECORD, round * counters.length * RECORD]
-      if (isEmpty(bytes, one) || isEmpty(bytes, two)) continue
-      const [before, after] = [recordAt(bytes, one), recordAt(bytes, two)]
-      if (((after.sampleId - before.sampleId) & 0xffff) !== 1) continue
-      return ticksToNanoseconds(BigInt((after.timeStamp - before.timeStamp) >>> 0), frequencyKhz)
-    }
-  }
-  return undefined
 }

@@ -16,7 +16,7 @@ import { parseDuration } from '../durations'
 import { withDevice } from '../session'
 import type { Context, Result } from '../types'
 import { counterIds, samplingRequest, wholeNumber, type Asked } from './request'
-import { parameterText } from './set'
+import { differenceOf, parameterText } from './set'
 import { streamWriter } from './stream-writer'
 import { dryRun, gapData, parameterData, timeText } from './view'
 
@@ -40,10 +40,15 @@ export function streamSamples(context: Context, name: string, words: readonly st
       parameters,
       async (sampling) => {
         announce(context, sampling)
+        let isTold = false
         const stream = new DiagnosticStream(device, capabilities, sampling.given, {
           duration,
           count,
           signal: context.signal,
+          silent: (milliseconds) => {
+            if (!isTold) context.note(`no samples for ${Math.round(milliseconds)} ms: going on to wait for them`)
+            isTold = true
+          },
         })
         await pump(context, device, stream, sampling.given, capabilities)
         return { sampling, summary: stream.summary() }
@@ -53,7 +58,7 @@ export function streamSamples(context: Context, name: string, words: readonly st
         tellPutBack(context, what)
       },
     )
-    return outcome(context, device, capabilities, { ...done, asked, put })
+    return outcome(context, device, capabilities, { ...done, parameters, asked, put })
   })
 }
 
@@ -110,6 +115,8 @@ function gapText({ rounds, after, before, from, to, exact }: DiagnosticGap, freq
 interface Done {
   readonly sampling: DiagnosticSampling
   readonly summary: DiagnosticStreamSummary
+  /** What the device was asked for. */
+  readonly parameters: DiagnosticParameters
   readonly asked: Asked
   readonly put: PutBack
 }
@@ -118,9 +125,10 @@ function outcome(
   context: Context,
   device: Device,
   { frequencyKhz }: DiagnosticCapabilities,
-  { sampling: { given }, summary, asked, put }: Done,
+  { sampling: { given }, summary, parameters, asked, put }: Done,
 ): Result {
-  const { lostRounds, lostRecords, gaps, periodNanoseconds } = summary
+  const { lostRounds, lostRecords, gaps, periodNanoseconds, silence } = summary
+  const differs = differenceOf(parameters, given)
   const { signal } = context
   const endedBy = signal.aborted ? String(signal.reason) : undefined
   const data = {
@@ -143,13 +151,15 @@ function outcome(
     text: () => '',
     raw: () => new Uint8Array(0),
     warnings: [
+      ...differs,
+      ...(silence > 0 ? [`the device took no samples for the last ${silence} ms`] : []),
       ...(lostRecords > 0 ? [`${lostRecords} records of ${lostRounds} samples were lost, in ${gaps} gaps`] : []),
       ...(summary.foreign > 0 ? [`${summary.foreign} records were of counters that were not asked for`] : []),
       ...(summary.reading === 'whole'
         ? ['sample_index is no slot on this device: the whole ring was read each time']
         : []),
     ],
-    partial: lostRecords > 0 || put instanceof Error,
+    partial: lostRecords > 0 || silence > 0 || differs.length > 0 || put instanceof Error,
     endedBy,
   }
 }
@@ -157,7 +167,7 @@ function outcome(
 const isPeriod = (line: string): boolean => line.startsWith('period:')
 
 function summaryData(summary: DiagnosticStreamSummary): Record<string, unknown> {
-  const { first, last, periodNanoseconds, firstGaps, ...counts } = summary
+  const { first, last, periodNanoseconds, firstGaps, silence, ...counts } = summary
   const placed = (at: typeof first): unknown =>
     at === undefined ? null : { sample: String(at.sample), ticks: at.ticks.toString() }
   return {
@@ -166,5 +176,6 @@ function summaryData(summary: DiagnosticStreamSummary): Record<string, unknown> 
     last: placed(last),
     measuredPeriodNanoseconds: periodNanoseconds?.toString() ?? null,
     firstGaps: firstGaps.map(gapData),
+    silenceMilliseconds: silence,
   }
 }
