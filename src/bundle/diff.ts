@@ -1,4 +1,5 @@
 import { factsOf, hasFacts, type Fact, type IndexFields } from './facts'
+import { inBundle } from './json'
 import type { BundleDevice, BundleItem, Manifest } from './manifest'
 import { matchDevices, type DeviceMatch, type MatchedBy } from './match'
 import { growth, integerOf, numberOf, rateOf, secondsBetween } from './rates'
@@ -89,8 +90,8 @@ export const isSame = ({ pairs, unmatched }: BundleDifference): boolean =>
 export async function diffBundles(fileA: string, fileB: string, options: DiffOptions = {}): Promise<BundleDifference> {
   const { devices = [], indexFields = () => [], limits } = options
   const [a, b] = [await readBundle(fileA, hasFacts, limits), await readBundle(fileB, hasFacts, limits)]
-  const sideA = new BundleSide(a.manifest, a.items, indexFields)
-  const sideB = new BundleSide(b.manifest, b.items, indexFields)
+  const sideA = new BundleSide(fileA, a.manifest, a.items, indexFields)
+  const sideB = new BundleSide(fileB, b.manifest, b.items, indexFields)
   const { matches, unmatched } = matchDevices(sideA.identified(), sideB.identified(), devices)
   const host: readonly (DeviceMatch | undefined)[] = devices.length === 0 ? [undefined] : []
   return {
@@ -110,6 +111,7 @@ interface Known {
 /** One of the two bundles. */
 class BundleSide {
   constructor(
+    private readonly name: string,
     readonly manifest: Manifest,
     private readonly items: readonly ReadItem[],
     private readonly indexFields: IndexFields,
@@ -127,7 +129,7 @@ class BundleSide {
     const seconds = secondsBetween(earlier?.item, later?.item)
     const facts = new Map<string, Known>()
     for (const { item, bytes } of own)
-      for (const fact of factsOf(item, bytes, this.indexFields)) {
+      for (const fact of inBundle(this.name, () => [...factsOf(item, bytes, this.indexFields)])) {
         const before = item === later?.item && fact.kind === 'counter' ? facts.get(fact.field) : undefined
         const rate = before === undefined ? undefined : rateOf(growth(before.fact.value, fact.value), seconds)
         facts.set(fact.field, { fact, rate })

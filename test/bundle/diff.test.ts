@@ -325,8 +325,13 @@ describe('diff', () => {
     expect(isSame(await diffBundles(a, c, { indexFields }))).toBe(false)
   })
 
-  test('of a damaged bundle is an error that names it', async () => {
+  test('of a damaged bundle is an error that names it, also when it is one item that cannot be read', async () => {
     const a = bundle('a')
+    const broken: MadeItem = { name: 'list', device: null, file: 'list.json', content: '{"a":' }
+    await expect(diffBundles(a, bundle('c', { more: [broken] }))).resolves.toBeDefined()
+    const c = bundle('c', { more: [{ ...broken, device, name: 'sysfs', file: 'sysfs.json' }] })
+    const d = bundle('d', { more: [{ ...broken, device, name: 'sysfs', file: 'sysfs.json', content: '{}' }] })
+    await expect(diffBundles(d, c)).rejects.toThrow(/c.tar.gz: devices\/0000:03:00.0\/sysfs.json: is no JSON/)
     const wrong = items().map((made) => (made.name === 'info' ? { ...made, item: { sha256: '0'.repeat(64) } } : made))
     const b = makeBundle(path.join(folder, 'b.tar.gz'), { devices: [{ folder: device }], items: wrong })
     await expect(diffBundles(a, b)).rejects.toThrow(
