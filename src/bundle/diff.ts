@@ -104,6 +104,8 @@ export async function diffBundles(fileA: string, fileB: string, options: DiffOpt
 
 interface Known {
   readonly fact: Fact
+  /** Name of the item that says so. */
+  readonly item: string
   /** Of a counter that was read twice. */
   readonly rate: number | undefined
 }
@@ -132,7 +134,7 @@ class BundleSide {
       for (const fact of inBundle(this.name, () => [...factsOf(item, bytes, this.indexFields)])) {
         const before = item === later?.item && fact.kind === 'counter' ? facts.get(fact.field) : undefined
         const rate = before === undefined ? undefined : rateOf(growth(before.fact.value, fact.value), seconds)
-        facts.set(fact.field, { fact, rate })
+        facts.set(fact.field, { fact, item: item.name, rate })
       }
     return facts
   }
@@ -159,7 +161,11 @@ function pairDifference(a: BundleSide, b: BundleSide, match: DeviceMatch | undef
   const [itemsA, itemsB] = [a.itemsOf(folderA), b.itemsOf(folderB)]
   const both = [...itemsA.keys()].filter((name) => isThere(itemsA.get(name)) && isThere(itemsB.get(name)))
   const withFacts = new Set(both.filter((name) => [itemsA, itemsB].every((items) => factual(items.get(name)))))
-  const fields = compareFacts(a.facts(folderA, withFacts), b.facts(folderB, withFacts))
+  const isPart = (item: BundleItem | undefined): boolean => item?.status === 'partial'
+  const { unread, ...fields } = compareFacts(
+    { facts: a.facts(folderA, withFacts), isPart: (name) => isPart(itemsA.get(name)) },
+    { facts: b.facts(folderB, withFacts), isPart: (name) => isPart(itemsB.get(name)) },
+  )
   return {
     a: folderA,
     b: folderB,
@@ -170,7 +176,7 @@ function pairDifference(a: BundleSide, b: BundleSide, match: DeviceMatch | undef
     ),
     uncompared: [...new Set([...itemsA.keys(), ...itemsB.keys()])].flatMap((item) => {
       const [one, other] = [statusText(itemsA.get(item)), statusText(itemsB.get(item))]
-      return one === other ? [] : [{ item, a: one, b: other }]
+      return one === other && !unread.has(item) ? [] : [{ item, a: one, b: other }]
     }),
   }
 }
@@ -188,18 +194,30 @@ function contentDifference(name: string, a: BundleItem | undefined, b: BundleIte
   return [{ item: name, file: a?.file ?? '', sizeA: a?.size ?? 0, sizeB: b?.size ?? 0 }]
 }
 
+interface SideFacts {
+  readonly facts: ReadonlyMap<string, Known>
+  /** Whether only part of an item was read: what it lacks is then no difference. */
+  readonly isPart: (item: string) => boolean
+}
+
+/** @returns unread: items that lack something in one bundle because only part of them was read there */
 function compareFacts(
-  a: ReadonlyMap<string, Known>,
-  b: ReadonlyMap<string, Known>,
-): Pick<PairDifference, 'compared' | 'differences' | 'counters' | 'moment'> {
+  { facts: a, isPart: isPartOfA }: SideFacts,
+  { facts: b, isPart: isPartOfB }: SideFacts,
+): Pick<PairDifference, 'compared' | 'differences' | 'counters' | 'moment'> & { unread: ReadonlySet<string> } {
   const differences: FieldDifference[] = []
   const counters: CounterDifference[] = []
   const moment: FieldDifference[] = []
   const groups = [groupsIn(a), groupsIn(b)] as const
   const told = new Set<string>()
+  const unread = new Set<string>()
   let compared = 0
   for (const field of inOrder(a, b)) {
     const [one, other] = [a.get(field), b.get(field)]
+    if ((one === undefined && isPartOfA(other?.item ?? '')) || (other === undefined && isPartOfB(one?.item ?? ''))) {
+      unread.add((one ?? other)?.item ?? '')
+      continue
+    }
     compared++
     const { group = '' } = (one ?? other)?.fact ?? {}
     if (!groups.every((known) => known.has(group))) {
@@ -216,7 +234,7 @@ function compareFacts(
       list.push({ field, a: sideOf(one), b: sideOf(other) })
     }
   }
-  return { compared, differences, counters, moment }
+  return { compared, differences, counters, moment, unread }
 }
 
 const groupsIn = (facts: ReadonlyMap<string, Known>): ReadonlySet<string> =>
