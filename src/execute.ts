@@ -6,6 +6,7 @@ import { askYesNo } from './render/ask'
 import { colours } from './render/colour'
 import { describeError, envelope, type Envelope, type ErrorDescription } from './render/envelope'
 import { openOutput, StreamOutput, type Output, type Stop } from './render/output'
+import { shownLines, shownText } from './render/shown'
 import { hexString } from './render/values'
 
 export const version = process.env.MLX5CTL_VERSION ?? '0.0.0'
@@ -82,7 +83,7 @@ export async function execute(
   const { entry, options } = called
   checkAbilities(entry, options)
   const note = (message: string): void => {
-    if (!options.quiet) streams.stderr(`mlx5ctl: ${message}\n`)
+    if (!options.quiet) streams.stderr(`mlx5ctl: ${shownLines(message)}\n`)
   }
   const interactive = (): boolean => !options.quiet && streams.messagesOnTerminal()
   const ask = (question: string): Promise<boolean> => {
@@ -113,7 +114,7 @@ export async function execute(
       },
     })
     if (result.failure === undefined) await output.commit()
-    for (const warning of result.warnings ?? []) note(`warning: ${warning}`)
+    for (const warning of result.warnings ?? []) note(`warning: ${shownText(warning)}`)
   } catch (error) {
     throw await abandoned(output, error)
   }
@@ -303,17 +304,18 @@ async function tellDocument(
   }
 }
 
+/** Messages quote what files and devices say: nothing of that may move the cursor, or look like another message. */
 async function tell(error: unknown, called: Called | undefined, streams: Streams): Promise<void> {
   const { kind, message, hint } = describe(error)
   const coloured = (called?.options.color ?? process.env.NO_COLOR === undefined) && streams.messagesOnTerminal()
   const paint = await colours(coloured)
-  streams.stderr(`${paint.error('mlx5ctl:')} ${message}\n`)
-  if (hint !== null) streams.stderr(`${paint.hint(`mlx5ctl: hint: ${hint}`)}\n`)
+  streams.stderr(`${paint.error('mlx5ctl:')} ${shownText(message)}\n`)
+  if (hint !== null) streams.stderr(`${paint.hint(`mlx5ctl: hint: ${shownText(hint)}`)}\n`)
   if (kind !== 'internal') return
   streams.stderr(
     'mlx5ctl: this is a bug in mlx5ctl; please report it, with a recording of the command (--record FILE)\n',
   )
-  if (called?.options.verbose === true && error instanceof Error) streams.stderr(`${error.stack ?? ''}\n`)
+  if (called?.options.verbose === true && error instanceof Error) streams.stderr(`${shownLines(error.stack ?? '')}\n`)
 }
 
 function exitCode(error: unknown): number {

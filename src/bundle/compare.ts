@@ -65,8 +65,9 @@ type Attempt =
 /** In the order of the files, a few of them at once. */
 async function* readAhead(
   files: readonly string[],
-  { limits = bundleLimits }: CompareOptions,
+  { limits: given = bundleLimits }: CompareOptions,
 ): AsyncGenerator<Attempt> {
+  const limits = { ...given, held: given.held / AT_ONCE }
   const running: Promise<Attempt>[] = []
   let next = 0
   while (next < files.length || running.length > 0) {

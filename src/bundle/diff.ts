@@ -1,4 +1,5 @@
 import { factsOf, hasFacts, type Fact, type IndexFields } from './facts'
+import { inBundle } from './json'
 import type { BundleDevice, BundleItem, Manifest } from './manifest'
 import { matchDevices, type DeviceMatch, type MatchedBy } from './match'
 import { growth, integerOf, numberOf, rateOf, secondsBetween } from './rates'
@@ -89,8 +90,8 @@ export const isSame = ({ pairs, unmatched }: BundleDifference): boolean =>
 export async function diffBundles(fileA: string, fileB: string, options: DiffOptions = {}): Promise<BundleDifference> {
   const { devices = [], indexFields = () => [], limits } = options
   const [a, b] = [await readBundle(fileA, hasFacts, limits), await readBundle(fileB, hasFacts, limits)]
-  const sideA = new BundleSide(a.manifest, a.items, indexFields)
-  const sideB = new BundleSide(b.manifest, b.items, indexFields)
+  const sideA = new BundleSide(fileA, a.manifest, a.items, indexFields)
+  const sideB = new BundleSide(fileB, b.manifest, b.items, indexFields)
   const { matches, unmatched } = matchDevices(sideA.identified(), sideB.identified(), devices)
   const host: readonly (DeviceMatch | undefined)[] = devices.length === 0 ? [undefined] : []
   return {
@@ -103,6 +104,8 @@ export async function diffBundles(fileA: string, fileB: string, options: DiffOpt
 
 interface Known {
   readonly fact: Fact
+  /** Name of the item that says so. */
+  readonly item: string
   /** Of a counter that was read twice. */
   readonly rate: number | undefined
 }
@@ -110,6 +113,7 @@ interface Known {
 /** One of the two bundles. */
 class BundleSide {
   constructor(
+    private readonly name: string,
     readonly manifest: Manifest,
     private readonly items: readonly ReadItem[],
     private readonly indexFields: IndexFields,
@@ -127,10 +131,10 @@ class BundleSide {
     const seconds = secondsBetween(earlier?.item, later?.item)
     const facts = new Map<string, Known>()
     for (const { item, bytes } of own)
-      for (const fact of factsOf(item, bytes, this.indexFields)) {
+      for (const fact of inBundle(this.name, () => [...factsOf(item, bytes, this.indexFields)])) {
         const before = item === later?.item && fact.kind === 'counter' ? facts.get(fact.field) : undefined
         const rate = before === undefined ? undefined : rateOf(growth(before.fact.value, fact.value), seconds)
-        facts.set(fact.field, { fact, rate })
+        facts.set(fact.field, { fact, item: item.name, rate })
       }
     return facts
   }
@@ -157,7 +161,11 @@ function pairDifference(a: BundleSide, b: BundleSide, match: DeviceMatch | undef
   const [itemsA, itemsB] = [a.itemsOf(folderA), b.itemsOf(folderB)]
   const both = [...itemsA.keys()].filter((name) => isThere(itemsA.get(name)) && isThere(itemsB.get(name)))
   const withFacts = new Set(both.filter((name) => [itemsA, itemsB].every((items) => factual(items.get(name)))))
-  const fields = compareFacts(a.facts(folderA, withFacts), b.facts(folderB, withFacts))
+  const isPart = (item: BundleItem | undefined): boolean => item?.status === 'partial'
+  const { unread, ...fields } = compareFacts(
+    { facts: a.facts(folderA, withFacts), isPart: (name) => isPart(itemsA.get(name)) },
+    { facts: b.facts(folderB, withFacts), isPart: (name) => isPart(itemsB.get(name)) },
+  )
   return {
     a: folderA,
     b: folderB,
@@ -168,7 +176,7 @@ function pairDifference(a: BundleSide, b: BundleSide, match: DeviceMatch | undef
     ),
     uncompared: [...new Set([...itemsA.keys(), ...itemsB.keys()])].flatMap((item) => {
       const [one, other] = [statusText(itemsA.get(item)), statusText(itemsB.get(item))]
-      return one === other ? [] : [{ item, a: one, b: other }]
+      return one === other && !unread.has(item) ? [] : [{ item, a: one, b: other }]
     }),
   }
 }
@@ -186,18 +194,30 @@ function contentDifference(name: string, a: BundleItem | undefined, b: BundleIte
   return [{ item: name, file: a?.file ?? '', sizeA: a?.size ?? 0, sizeB: b?.size ?? 0 }]
 }
 
+interface SideFacts {
+  readonly facts: ReadonlyMap<string, Known>
+  /** Whether only part of an item was read: what it lacks is then no difference. */
+  readonly isPart: (item: string) => boolean
+}
+
+/** @returns unread: items that lack something in one bundle because only part of them was read there */
 function compareFacts(
-  a: ReadonlyMap<string, Known>,
-  b: ReadonlyMap<string, Known>,
-): Pick<PairDifference, 'compared' | 'differences' | 'counters' | 'moment'> {
+  { facts: a, isPart: isPartOfA }: SideFacts,
+  { facts: b, isPart: isPartOfB }: SideFacts,
+): Pick<PairDifference, 'compared' | 'differences' | 'counters' | 'moment'> & { unread: ReadonlySet<string> } {
   const differences: FieldDifference[] = []
   const counters: CounterDifference[] = []
   const moment: FieldDifference[] = []
   const groups = [groupsIn(a), groupsIn(b)] as const
   const told = new Set<string>()
+  const unread = new Set<string>()
   let compared = 0
   for (const field of inOrder(a, b)) {
     const [one, other] = [a.get(field), b.get(field)]
+    if ((one === undefined && isPartOfA(other?.item ?? '')) || (other === undefined && isPartOfB(one?.item ?? ''))) {
+      unread.add((one ?? other)?.item ?? '')
+      continue
+    }
     compared++
     const { group = '' } = (one ?? other)?.fact ?? {}
     if (!groups.every((known) => known.has(group))) {
@@ -214,7 +234,7 @@ function compareFacts(
       list.push({ field, a: sideOf(one), b: sideOf(other) })
     }
   }
-  return { compared, differences, counters, moment }
+  return { compared, differences, counters, moment, unread }
 }
 
 const groupsIn = (facts: ReadonlyMap<string, Known>): ReadonlySet<string> =>

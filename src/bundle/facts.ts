@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
-import { isAscii } from 'node:buffer'
 import { MalformedData } from '../prm/errors'
+import { parseJson } from './json'
 import { countedKind, fieldKind, registerFieldKind, sysfsKind, type Kind } from './kinds'
 import type { BundleItem } from './manifest'
 import { isObject, joined, leavesIn, listOf, membersOf, textOf, wordOf, type Members, type Scalar } from './values'
@@ -33,8 +33,6 @@ export interface Fact {
 /** Names of the fields of a layout that tell the instances of a register apart (local_port, page_select, ...). */
 export type IndexFields = (layout: string) => readonly string[]
 
-const MOST_FACTS = 500_000
-
 /** Items that facts are made of; of all others only the hash is compared. */
 export const hasFacts = ({ file, status }: BundleItem): boolean =>
   file !== null && file.endsWith('.json') && (status === 'ok' || status === 'partial')
@@ -59,10 +57,8 @@ export function* groupsOf(item: BundleItem, bytes: Uint8Array, indexFields: Inde
 
 /** The same, value by value. @throws MalformedData */
 export function* factsOf(item: BundleItem, bytes: Uint8Array, indexFields: IndexFields): Generator<Fact> {
-  let count = 0
   for (const group of groupsOf(item, bytes, indexFields))
-    for (const [path, value] of leavesIn(group.values)) {
-      if (++count > MOST_FACTS) throw new MalformedData(item.file ?? item.name, `has more than ${MOST_FACTS} values`)
+    for (const [path, value] of leavesIn(group.values))
       yield {
         field: joined(group.name, path),
         group: group.name,
@@ -71,17 +67,11 @@ export function* factsOf(item: BundleItem, bytes: Uint8Array, indexFields: Index
         kind: group.kindOf(path),
         unit: group.unitOf(path),
       }
-    }
 }
 
 /** @throws MalformedData */
 export function dataOf(path: string, bytes: Uint8Array): unknown {
-  let parsed: unknown
-  try {
-    parsed = JSON.parse(textFrom(bytes))
-  } catch (error) {
-    throw new MalformedData(path, `is no JSON: ${(error as Error).message.slice(0, 120)}`)
-  }
+  const parsed = parseJson(path, bytes)
   if (!isObject(parsed) && !Array.isArray(parsed)) throw new MalformedData(path, 'is no object')
   return isObject(parsed) && typeof parsed.schemaVersion === 'string' && 'data' in parsed ? parsed.data : parsed
 }
@@ -107,12 +97,6 @@ export function dataKey(bytes: Uint8Array): string | undefined {
     throw error
   }
   return createHash('sha256').update(buffer.subarray(rest)).digest('base64')
-}
-
-/** Most JSON is ASCII, which takes a tenth of the time. */
-function textFrom(bytes: Uint8Array): string {
-  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
-  return buffer.toString(isAscii(buffer) ? 'latin1' : 'utf8')
 }
 
 type Reader = (item: string, data: unknown, indexFields: IndexFields) => Iterable<FactGroup>

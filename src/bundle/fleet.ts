@@ -71,6 +71,7 @@ export class Fleet {
       if (isEarlierReading(one.item, items)) continue
       try {
         const earlier = items.find(({ item: { name } }) => one.item.name === 'counters-2' && name === 'counters-1')
+        if (one.item.status === 'partial') population.addPartial(ordinal, itemField(one.item))
         if (earlier === undefined) this.addItem(population, ordinal, one)
         else this.addCounters(population, ordinal, earlier, one)
       } catch (error) {

@@ -1,4 +1,5 @@
 import { MalformedData } from '../prm/errors'
+import { parseJson } from './json'
 import { redactedKinds, type BundleDevice, type BundleItem, type Manifest, type RedactedKind } from './manifest'
 
 const statuses = ['ok', 'partial', 'failed', 'left-out'] as const
@@ -11,8 +12,9 @@ type Members = Readonly<Record<string, unknown>>
  * @throws MalformedData that names the member
  */
 export function parseManifest(name: string, bytes: Uint8Array): Manifest {
-  const check = new Checker(name === '-' ? 'stdin' : name)
-  const root = check.object(check.json(bytes), 'the manifest')
+  const path = `${name === '-' ? 'stdin' : name}: manifest.json`
+  const check = new Checker(path)
+  const root = check.object(parseJson(path, bytes), 'the manifest')
   if (root.kind !== 'mlx5ctl bundle') throw check.bad('kind', 'is not "mlx5ctl bundle"')
   const version = check.text(root, 'schemaVersion')
   if (!/^1\.\d+$/.test(version)) throw check.bad('schemaVersion', `is ${shown(version)}: this tool reads 1.x`)
@@ -96,15 +98,7 @@ function isPath(path: string): boolean {
 
 /** Takes members of what JSON gave, of the types that they must have. */
 class Checker {
-  constructor(private readonly name: string) {}
-
-  json(bytes: Uint8Array): unknown {
-    try {
-      return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
-    } catch (error) {
-      throw this.bad('it', `is no JSON: ${(error as Error).message}`)
-    }
-  }
+  constructor(private readonly file: string) {}
 
   object(value: unknown, path: string): Members {
     if (typeof value !== 'object' || value === null || Array.isArray(value)) throw this.bad(path, 'is no object')
@@ -142,7 +136,7 @@ class Checker {
   }
 
   bad(path: string, message: string): MalformedData {
-    return new MalformedData(`${this.name}: manifest.json`, `${path} ${message}`)
+    return new MalformedData(this.file, `${path} ${message}`)
   }
 }
 

@@ -5,6 +5,8 @@ import { GroupTally } from './tally'
 interface ItemTally {
   /** Devices that have the item. */
   readonly present: number[]
+  /** Those that have only part of it: what they lack was not read. */
+  readonly partial: Set<number>
   readonly groups: Map<string, GroupTally>
   /** What the first device says, and which groups there are in that. */
   first: { readonly key: string; readonly groups: readonly GroupTally[] } | undefined
@@ -23,6 +25,11 @@ export class Population {
     item.groups.set(group.name, tally)
     tally.add(device, group)
     return tally
+  }
+
+  /** A device of which only part of an item was read. */
+  addPartial(device: number, itemName: string): void {
+    this.item(itemName).partial.add(device)
   }
 
   /** Whether an item says what that of the first device says. @param key equal for items that say the same */
@@ -45,7 +52,12 @@ export class Population {
   }
 
   private item(name: string): ItemTally {
-    const item = this.items.get(name) ?? { present: [], groups: new Map<string, GroupTally>(), first: undefined }
+    const item = this.items.get(name) ?? {
+      present: [],
+      partial: new Set<number>(),
+      groups: new Map<string, GroupTally>(),
+      first: undefined,
+    }
     this.items.set(name, item)
     return item
   }

@@ -16,6 +16,8 @@ export interface BundleLimits {
   readonly manifest: number
   /** Of one file that is held in memory. */
   readonly kept: number
+  /** Of all files of one bundle that are held in memory together. */
+  readonly held: number
   /** Number of files. */
   readonly files: number
 }
@@ -27,6 +29,7 @@ export const bundleLimits: BundleLimits = {
   ratioFrom: 64 * MiB,
   manifest: 16 * MiB,
   kept: 256 * MiB,
+  held: 256 * MiB,
   files: 100_000,
 }
 
@@ -105,7 +108,7 @@ export interface ReadItem {
 export async function readBundle(
   name: string,
   wanted: (item: BundleItem) => boolean,
-  limits?: BundleLimits,
+  limits: BundleLimits = bundleLimits,
 ): Promise<{ manifest: Manifest; items: ReadItem[] }> {
   const bundle = await openBundle(name, limits)
   try {
@@ -113,6 +116,9 @@ export async function readBundle(
     const items = new Map(
       manifest.items.flatMap((item) => (item.file !== null && wanted(item) ? [[item.file, item]] : [])),
     )
+    // What the manifest says is enough: the first file that is not of its size ends it.
+    if ([...items.values()].reduce((sum, { size }) => sum + (size ?? 0), 0) > limits.held)
+      throw new MalformedData(name, `has items of more than ${limits.held} bytes, which is too much to hold at once`)
     const found = new Map<string, Uint8Array>()
     for await (const { path, size, sha256, bytes } of bundle.files((path) => (items.has(path) ? 'keep' : 'skip'))) {
       const item = items.get(path)

@@ -83,7 +83,12 @@ export interface PopulationReport {
 
 type Items = ReadonlyMap<
   string,
-  { readonly present: readonly number[]; readonly groups: ReadonlyMap<string, GroupTally> }
+  {
+    readonly present: readonly number[]
+    /** Devices of which only part of the item was read. */
+    readonly partial: ReadonlySet<number>
+    readonly groups: ReadonlyMap<string, GroupTally>
+  }
 >
 
 /** Which devices of a population differ from the others, and in what. */
@@ -94,10 +99,10 @@ export function populationReport(
   items: Items,
 ): PopulationReport {
   const verdicts = new Verdicts(members)
-  for (const { present, groups } of items.values())
+  for (const { present, partial, groups } of items.values())
     for (const group of groups.values()) {
-      verdicts.group(present, group)
-      for (const field of group.fields()) verdicts.field(field)
+      verdicts.group(present, partial, group)
+      for (const field of group.fields()) verdicts.field(field, partial)
       for (const rate of group.ratedFields()) verdicts.rate(rate)
     }
   return {
@@ -138,20 +143,21 @@ class Verdicts {
   constructor(private readonly members: readonly FleetDevice[]) {}
 
   /** A register that some devices lack, or that only some have. */
-  group(present: readonly number[], group: GroupTally): void {
+  group(present: readonly number[], partial: ReadonlySet<number>, group: GroupTally): void {
     const having = new Set(group.devices)
-    const lacking = present.filter((device) => !having.has(device))
+    const lacking = present.filter((device) => !having.has(device) && !partial.has(device))
     if (lacking.length === 0) return
     this.compared++
-    this.judge({ field: group.name, kind: 'state', unit: undefined, names: new Map() }, present.length, [
+    this.judge({ field: group.name, kind: 'state', unit: undefined, names: new Map() }, having.size + lacking.length, [
       { value: 'present', absent: false, holders: group.devices },
       { value: null, absent: true, holders: lacking },
     ])
   }
 
-  field(tally: FieldTally): void {
+  field(tally: FieldTally, partial: ReadonlySet<number>): void {
     this.compared++
-    const { kind, values, absent, present } = tally
+    const { kind, values, present } = tally
+    const absent = tally.absent.filter((device) => !partial.has(device))
     if (kind === 'volatile') this.volatile++
     else if (values === undefined) this.individual++
     else {
@@ -159,7 +165,7 @@ class Verdicts {
       if (absent.length > 0) held.push({ value: null, absent: true, holders: absent })
       if (held.length === 1) this.uniform++
       else if (kind === 'gauge' && this.measured(tally, held)) return
-      else this.judge(tally, present.length, held)
+      else this.judge(tally, present.length - (tally.absent.length - absent.length), held)
     }
   }
 

@@ -2,7 +2,7 @@ import { MalformedData } from '../prm/errors'
 import type { FactGroup } from './facts'
 import type { Kind } from './kinds'
 import { numberOf } from './rates'
-import { checkDepth, joined, membersIn, scalarOf, type Scalar } from './values'
+import { joined, membersIn, scalarOf, type Scalar } from './values'
 
 /**
  * Distinct values of one field that are kept. A field with more of them differs from device to device by nature: they are
@@ -58,7 +58,7 @@ export class GroupTally {
     else if (group.image !== undefined && group.image === this.image) return this.addSame(device)
     this.present.push(device)
     try {
-      this.walk(this.root, group.values, { device, group, isFirst }, 0)
+      this.walk(this.root, group.values, { device, group, isFirst })
     } finally {
       for (const leaf of this.leaves) if (leaf.seen !== device) leaf.addAbsent(device)
     }
@@ -93,14 +93,12 @@ export class GroupTally {
     for (const [path, { unit, rates }] of this.rates) yield { field: joined(this.name, path), unit, rates }
   }
 
-  private walk(node: FieldNode, value: unknown, from: Walk, depth: number): void {
+  private walk(node: FieldNode, value: unknown, from: Walk): void {
     const scalar = scalarOf(value)
     if (scalar !== undefined) return this.addValue(node, scalar, from)
-    checkDepth(node.path, depth)
-    if (Array.isArray(value))
-      for (const [name, member] of membersIn(value)) this.walk(node.child(name), member, from, depth + 1)
+    if (Array.isArray(value)) for (const [name, member] of membersIn(value)) this.walk(node.child(name), member, from)
     else if (typeof value === 'object')
-      for (const name in value) this.walk(node.child(name), (value as Record<string, unknown>)[name], from, depth + 1)
+      for (const name in value) this.walk(node.child(name), (value as Record<string, unknown>)[name], from)
   }
 
   private addValue(node: FieldNode, value: Scalar, { device, group, isFirst }: Walk): void {

@@ -1,11 +1,7 @@
-import { MalformedData } from '../prm/errors'
-
 /** One value of a fact: what JSON has, no list and no object. Lists of such are one value, as JSON text. */
 export type Scalar = string | number | boolean | null
 
 export type Members = Readonly<Record<string, unknown>>
-
-const DEEPEST = 48
 
 export const isObject = (value: unknown): value is Members =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
@@ -57,17 +53,9 @@ function keyOf(elements: readonly unknown[]): string | undefined {
 export const joined = (path: string, name: string): string =>
   path === '' || name === '' || name.startsWith('[') ? path + name : `${path}.${name}`
 
-/** Every value with its path. @throws MalformedData when it is nested too deep */
-export function* leavesIn(value: unknown, path = '', depth = 0): Generator<readonly [path: string, value: Scalar]> {
+/** Every value with its path. */
+export function* leavesIn(value: unknown, path = ''): Generator<readonly [path: string, value: Scalar]> {
   const scalar = scalarOf(value)
   if (scalar !== undefined) yield [path, scalar]
-  else {
-    checkDepth(path, depth)
-    for (const [name, member] of membersIn(value)) yield* leavesIn(member, joined(path, name), depth + 1)
-  }
-}
-
-/** @throws MalformedData */
-export function checkDepth(path: string, depth: number): void {
-  if (depth > DEEPEST) throw new MalformedData(path.slice(0, 60), 'is nested too deep')
+  else for (const [name, member] of membersIn(value)) yield* leavesIn(member, joined(path, name))
 }

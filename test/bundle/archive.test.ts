@@ -4,6 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { gzipSync, gunzipSync } from 'node:zlib'
+import { parseJson } from '../../src/bundle/json'
 import { bundleLimits, openBundle, readBundle, readManifest } from '../../src/bundle/read'
 import { TarReader } from '../../src/bundle/tar'
 import { verifyBundle } from '../../src/bundle/verify'
@@ -214,6 +215,27 @@ describe('an archive that could do harm', () => {
     bundle.close()
   })
 
+  test('so is what is held of it at once, by any number of files', async () => {
+    const file = makeBundle(at('x.tar.gz'), made)
+    const held = { ...bundleLimits, held: 3035 }
+    await expect(readBundle(file, () => true, held)).rejects.toThrow(/x.tar.gz: has items of more than 3035 bytes/)
+    expect((await readBundle(file, () => true, { ...held, held: 3036 })).items).toHaveLength(4)
+    expect((await readBundle(file, ({ name }) => name !== 'list', held)).items).toHaveLength(3)
+  })
+
+  test('JSON that takes the parser hours, or the stack of those who walk it, is told by looking it over', () => {
+    const parse = (text: string | Uint8Array): unknown => parseJson('x.json', Buffer.from(text))
+    const list = (count: number): string => `[${'{},'.repeat(count - 1)}{}]`
+    expect(() => parse(list(4_000_000))).toThrow('x.json: has more than 500000 values')
+    expect(() => parse(Buffer.alloc(33 << 20, ' '))).toThrow('x.json: is too long: JSON of more than 33554432 bytes')
+    expect(() => parse(`${'['.repeat(49)}${']'.repeat(49)}`)).toThrow('x.json: is nested too deep')
+    expect(parse(`${'['.repeat(48)}${']'.repeat(48)}`)).toHaveLength(1)
+    expect(parse(list(100_000))).toHaveLength(100_000)
+    const text = { text: `${'[{,'.repeat(300_000)}"\\`, next: ['\"[', 'é'] }
+    expect(parse(JSON.stringify(text))).toEqual(text)
+    expect(() => parse(Buffer.from([0x22, 0xff, 0x22]))).toThrow(/x.json: is no JSON/)
+  })
+
   test('a bomb of 10 GiB is told within its first megabytes, and takes no memory', async () => {
     const member = gzipSync(Buffer.alloc(64 << 20))
     const size = `${(10 * 2 ** 30).toString(8).padStart(11, '0')}\0`
@@ -336,7 +358,9 @@ describe('a manifest', () => {
   })
 
   test('that is no JSON, or nested too deep for its own good, is malformed', async () => {
-    for (const content of ['', '{', '[]', '"x"', '['.repeat(100_000), Buffer.from([0xff, 0xfe])])
+    const deep = JSON.stringify(manifestOf({ devices: [{ folder: 'x', identity: { x: '@' } }], items: [] }))
+    const identity = deep.replace('"@"', `${'[1,'.repeat(20_000)}1${']'.repeat(20_000)}`)
+    for (const content of ['', '{', '[]', '"x"', '['.repeat(100_000), identity, Buffer.from([0xff, 0xfe])])
       await expect(readManifest(written(entry({ name: 'b/manifest.json', content }), end))).rejects.toThrow(
         MalformedData,
       )

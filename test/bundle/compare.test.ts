@@ -166,6 +166,39 @@ describe('compare', () => {
     expect(dx.fields).toMatchObject({ individual: 4, volatile: 1, mixed: 1, outlying: 9 })
   })
 
+  test('what was not read of an item that is partial makes no outlier', async () => {
+    const register = (name: string, values: object): unknown => ({
+      register: { name, id: 1, layout: '', length: 4 },
+      image: JSON.stringify(values),
+      values,
+      names: {},
+    })
+    const made = (name: string, registers: readonly unknown[], item: Record<string, unknown> = {}): string =>
+      makeBundle(path.join(folder, `${name}.tar.gz`), {
+        host: name,
+        devices: [{ folder: '0000:03:00.0' }],
+        items: [
+          {
+            name: 'registers',
+            device: '0000:03:00.0',
+            file: 'registers.json',
+            content: enveloped('reg dump', { registers }),
+            item,
+          },
+        ],
+      })
+    const whole = [register('A', { x: 1, y: 2 }), register('B', { z: 3 })]
+    const lacking = [register('A', { x: 1 })]
+    const rest = ['w1', 'w2', 'w3', 'w4'].map((name) => made(name, whole))
+    const fieldsWith = async (file: string): Promise<unknown> => {
+      const [devices] = (await compareBundles([...rest, file])).populations
+      return devices?.outliers.map(({ field }) => field)
+    }
+    expect(await fieldsWith(made('p', lacking))).toEqual(['registers.A.y', 'registers.B'])
+    const part = { status: 'partial', reason: 'cut off', exit: { code: 8, kind: 'partial' } }
+    expect(await fieldsWith(made('q', lacking, part))).toEqual(['bundle.items.registers'])
+  })
+
   test('groups by model, or not at all', async () => {
     expect((await compareBundles(files, { by: 'model' })).populations.map(({ name }) => name)).toEqual([
       'ConnectX-6 Dx',

@@ -325,8 +325,37 @@ describe('diff', () => {
     expect(isSame(await diffBundles(a, c, { indexFields }))).toBe(false)
   })
 
-  test('of a damaged bundle is an error that names it', async () => {
+  test('what was not read of an item that is partial is no difference; what is there is compared', async () => {
+    const part = { status: 'partial', reason: 'cut off', exit: { code: 8, kind: 'partial' } }
+    const whole = bundle('a', { extra: [register('NEW', '', { x: 1 })] })
+    const cut = bundle('b', { speed: 8 })
+    const cutItems = items({ speed: 8 }).map((made) => (made.name === 'registers' ? { ...made, item: part } : made))
+    const partial = makeBundle(path.join(folder, 'c.tar.gz'), { devices: [{ folder: device }], items: cutItems })
+    const fields = ({ differences }: PairDifference): string[] => differences.map(({ field }) => field)
+    const oper = 'registers.PTYS{local_port=1,proto_mask=4}.eth_proto_oper'
+    expect(fields(await only(whole, cut))).toEqual([oper, 'registers.NEW'])
+    for (const pair of [await only(whole, partial), await only(partial, whole)]) {
+      expect(fields(pair)).toEqual([oper])
+      expect(pair.uncompared).toMatchObject([{ item: 'registers' }])
+    }
+    // What the partial one has, and the whole one lacks, is one.
+    const more = items({ extra: [register('NEW', '', { x: 1 })] })
+    const other = more.map((made) => (made.name === 'registers' ? { ...made, item: part } : made))
+    const longer = makeBundle(path.join(folder, 'd.tar.gz'), { devices: [{ folder: device }], items: other })
+    expect(fields(await only(bundle('e'), longer))).toEqual(['registers.NEW'])
+    // Both are partial, each in its way: nothing differs, but that they are the same nobody knows.
+    const both = await only(partial, longer)
+    expect(fields(both)).toEqual([oper])
+    expect(both.uncompared).toEqual([{ item: 'registers', a: 'partial: cut off', b: 'partial: cut off' }])
+  })
+
+  test('of a damaged bundle is an error that names it, also when it is one item that cannot be read', async () => {
     const a = bundle('a')
+    const broken: MadeItem = { name: 'list', device: null, file: 'list.json', content: '{"a":' }
+    await expect(diffBundles(a, bundle('c', { more: [broken] }))).resolves.toBeDefined()
+    const c = bundle('c', { more: [{ ...broken, device, name: 'sysfs', file: 'sysfs.json' }] })
+    const d = bundle('d', { more: [{ ...broken, device, name: 'sysfs', file: 'sysfs.json', content: '{}' }] })
+    await expect(diffBundles(d, c)).rejects.toThrow(/c.tar.gz: devices\/0000:03:00.0\/sysfs.json: is no JSON/)
     const wrong = items().map((made) => (made.name === 'info' ? { ...made, item: { sha256: '0'.repeat(64) } } : made))
     const b = makeBundle(path.join(folder, 'b.tar.gz'), { devices: [{ folder: device }], items: wrong })
     await expect(diffBundles(a, b)).rejects.toThrow(

@@ -1,12 +1,15 @@
 import type { PairDifference } from '../../bundle/diff'
-import { readBundle } from '../../bundle/read'
+import { inBundle } from '../../bundle/json'
+import type { BundleItem } from '../../bundle/manifest'
+import { bundleLimits, readBundle } from '../../bundle/read'
 import { diffRegisters } from '../../device/register-diff'
 import { parseDump } from '../../device/register-dump-files'
-import { MalformedData } from '../../prm/errors'
 import { columns } from '../../render/columns'
 
 /** Items that hold the registers of CR space. */
 const dumpItems: ReadonlySet<string> = new Set(['coredump', 'regdump'])
+/** Bytes of the dumps of one bundle: as text a device may have tens of MiB of them. */
+const LARGEST_DUMPS = 2 ** 30
 /** Registers that text shows, unless all are asked for. */
 const SHOWN = 20
 
@@ -47,17 +50,13 @@ type Wanted = Pick<DumpDifference, 'a' | 'b' | 'item'>
 async function dumpsIn(file: string, wanted: readonly Wanted[], side: 'a' | 'b'): Promise<Map<string, Uint8Array>> {
   if (wanted.length === 0) return new Map()
   const names = new Set(wanted.map((one) => `${one[side] ?? ''}/${one.item}`))
-  const { items } = await readBundle(file, ({ device, name }) => names.has(`${device ?? ''}/${name}`))
+  const wantedItem = ({ device, name }: BundleItem): boolean => names.has(`${device ?? ''}/${name}`)
+  const { items } = await readBundle(file, wantedItem, { ...bundleLimits, held: LARGEST_DUMPS })
   return new Map(items.map(({ item: { device, name }, bytes }) => [`${device ?? ''}/${name}`, bytes]))
 }
 
 function registers(file: string, bytes: Uint8Array = new Uint8Array()): Uint8Array {
-  try {
-    return parseDump(bytes)
-  } catch (error) {
-    if (error instanceof MalformedData) throw new MalformedData(file, error.message)
-    throw error
-  }
+  return inBundle(file, () => parseDump(bytes))
 }
 
 /** Address, then the value in each. */

@@ -1,4 +1,5 @@
 import { dataOf } from '../../bundle/facts'
+import { inBundle, parseJson } from '../../bundle/json'
 import type { BundleItem, Manifest } from '../../bundle/manifest'
 import { openBundle, type OpenBundle } from '../../bundle/read'
 import { listOf, membersOf, textOf } from '../../bundle/values'
@@ -68,13 +69,8 @@ async function summary(file: string): Promise<ShownBundle> {
 }
 
 function deviceInfo(file: string, path: string, bytes: Uint8Array): DeviceInfo {
-  try {
-    const { model, psid, firmware } = membersOf(dataOf(path, bytes))
-    return { model: textOf(model) ?? null, psid: textOf(psid) ?? null, firmware: textOf(firmware) ?? null }
-  } catch (error) {
-    if (error instanceof MalformedData) throw new MalformedData(file, error.message)
-    throw error
-  }
+  const { model, psid, firmware } = membersOf(inBundle(file, () => dataOf(path, bytes)))
+  return { model: textOf(model) ?? null, psid: textOf(psid) ?? null, firmware: textOf(firmware) ?? null }
 }
 
 function bundleData({ file, manifest, infos }: ShownBundle): unknown {
@@ -142,7 +138,8 @@ async function showItem(context: Context, file: string, word: string): Promise<R
     const text = hex ? undefined : textIn(bytes)
     const rows = (): string => Buffer.from(hexRows(bytes, 0)).toString('latin1')
     return {
-      data: contentData(file, path, item, text ?? bytes),
+      // As text it is shown whatever it is; JSON has to be some to be a member of JSON.
+      data: context.options.format === 'text' ? null : contentData(file, path, item, bytes, text),
       text: () => (text === undefined ? rows() : shownLines(text)),
       hex: rows,
       raw: () => bytes,
@@ -152,16 +149,21 @@ async function showItem(context: Context, file: string, word: string): Promise<R
   }
 }
 
-function contentData(file: string, path: string, item: BundleItem | null, content: string | Uint8Array): unknown {
-  const isText = typeof content === 'string'
-  const isJson = isText && path.endsWith('.json')
+function contentData(
+  file: string,
+  path: string,
+  item: BundleItem | null,
+  bytes: Uint8Array,
+  text: string | undefined,
+): unknown {
+  const isJson = text !== undefined && path.endsWith('.json')
   return {
     file,
     path,
     item,
-    json: isJson ? parsed(file, path, content) : null,
-    text: isText && !isJson ? content : null,
-    bytes: isText ? null : content,
+    json: isJson ? inBundle(file, () => parseJson(path, bytes)) : null,
+    text: isJson ? null : (text ?? null),
+    bytes: text === undefined ? bytes : null,
   }
 }
 
@@ -214,13 +216,5 @@ function textIn(bytes: Uint8Array): string | undefined {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
   } catch {
     return undefined
-  }
-}
-
-function parsed(file: string, path: string, text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch (error) {
-    throw new MalformedData(file, `${path} is no JSON: ${(error as Error).message}`)
   }
 }
