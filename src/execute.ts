@@ -330,11 +330,13 @@ function describe(error: unknown): ErrorDescription {
   return { kind: 'usage', message: message.replace(/^error: /, '').replace(/\n/g, ' '), hint: null }
 }
 
+/** JSON with bigints as decimal strings and bytes as hex; control characters that JSON leaves alone are escaped, for terminals. */
 function stringify(value: unknown, indent?: number): string {
-  return JSON.stringify(
+  const text = JSON.stringify(
     value,
     (_, member: unknown) =>
       typeof member === 'bigint' ? member.toString() : member instanceof Uint8Array ? hexString(member) : member,
     indent,
   )
+  return text.replace(/[\u007f-\u009f]/g, (one) => `\\u00${one.charCodeAt(0).toString(16)}`)
 }

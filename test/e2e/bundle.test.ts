@@ -254,6 +254,10 @@ test('what a hostile bundle says never reaches the terminal as it is: not in mes
     expect(stderr).toContain('\\u{')
   }
   expect(outcomes[1]?.stderr).toContain(shown)
+  // Under -j the reason is data.
+  const { stdout } = await bundle('show', reason, '-j')
+  expect(stdout).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/)
+  expect(JSON.stringify(parseEnvelope(stdout).data)).toContain(JSON.stringify(escape).slice(1, -1))
 })
 
 test('JSON that is nested too deep is malformed, and no bug; as text it is shown', async () => {
