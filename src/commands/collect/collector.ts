@@ -203,7 +203,7 @@ export class Collector {
       })
     try {
       const name = device?.planned.name ?? ''
-      const text = await source.produce({
+      const { text, failure } = await source.produce({
         options: roots,
         signal,
         timeout,
@@ -212,6 +212,7 @@ export class Collector {
         addresses,
       })
       await file.write(text)
+      if (failure !== undefined) throw failure
       return { exitCode: 0, error: null, warnings: [] }
     } catch (error) {
       if (error instanceof StagingError) throw error

@@ -2,7 +2,7 @@ import type { Transport } from '../../transport/contract'
 import type { CommandEntry } from '../types'
 import { devlinkOutput } from './devlink'
 import { hostFacts, kernelLog } from './host'
-import type { Surroundings } from './surroundings'
+import type { Produced, Surroundings } from './surroundings'
 import { sysfsFacts } from './sysfs'
 
 /** A command that an item sends, as the catalogue names it. */
@@ -31,7 +31,7 @@ export interface Item {
   /** The command line of this tool that gives it; or what gives it here. */
   readonly source:
     | { readonly words: readonly string[] }
-    | { readonly shown: string | null; readonly produce: (around: Surroundings) => Promise<string> }
+    | { readonly shown: string | null; readonly produce: (around: Surroundings) => Promise<Produced> }
 }
 
 const KIB = 1024
