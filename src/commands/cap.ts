@@ -20,8 +20,10 @@ export async function run(context: Context, [name = '', ...types]: readonly stri
   if (context.options.dryRun) return dryRun(wanted.length > 0 ? wanted : catalogue.capabilities(), mode)
   return withDevice(context, name, async (device) => {
     const asked = wanted.length > 0 ? wanted : catalogue.capabilities()
-    const { found, refused } = await collect(asked, { label: 'capabilities', watched: context.interactive() }, (type) =>
-      queryCapabilities(device, type, mode),
+    const { found, refused, failure } = await collect(
+      asked,
+      { label: 'capabilities', watched: context.interactive() },
+      (type) => queryCapabilities(device, type, mode),
     )
     // Asked for by name, one refusal alone is the result; asked for all, a type that the device does not know is no failure.
     const [alone] = refused
@@ -46,6 +48,7 @@ export async function run(context: Context, [name = '', ...types]: readonly stri
         ...failed.map(({ type, error }) => `${type.name}: ${error.message}`),
       ],
       partial: failed.length > 0,
+      failure,
     }
   })
 }

@@ -103,7 +103,7 @@ function result(output: string, { manifest, size, sha256, warnings }: Bundle): R
     records: items,
     text: () => summary(output, size, counts, manifest),
     warnings,
-    partial: counts.partial + counts.failed > 0,
+    partial: counts.partial + counts.failed > 0 || warnings.length > 0,
   }
 }
 

@@ -2,7 +2,7 @@ import { scopeOf, type Device } from '../device/device'
 import { FirmwareError, UsageError } from '../device/errors'
 import { objectTypes, queryObject, type ObjectType } from '../device/objects'
 import { columns } from '../render/columns'
-import { Progress } from '../render/progress'
+import { collect } from './refusals'
 import { withDevice } from './session'
 import type { Context, Result } from './types'
 
@@ -20,26 +20,21 @@ interface TypeSummary {
   readonly skipped: string | null
 }
 
-/** Which objects of each type there are, among some ids. A refusal hides no other object. */
+/** Which objects of each type there are, among some ids. A refusal hides no other object; types that were queried stay when the device is lost. */
 export async function summarizeObjects(context: Context, name: string, ids: readonly number[]): Promise<Result> {
   if (context.options.dryRun) throw new UsageError('obj summary has no --dry-run')
   return withDevice(context, name, async (device) => {
-    const types = objectTypes(device.catalogue)
-    const progress = new Progress('object types', types.length, context.interactive())
-    const summaries: TypeSummary[] = []
-    try {
-      for (const type of types) {
-        summaries.push(await summarize(device, type, ids))
-        await progress.step()
-      }
-    } finally {
-      progress.stop()
-    }
+    const { found: summaries, failure } = await collect(
+      objectTypes(device.catalogue),
+      { label: 'object types', watched: context.interactive() },
+      (type) => summarize(device, type, ids),
+    )
     return {
       device: device.identity,
       data: { ids: { first: ids[0] ?? 0, last: ids.at(-1) ?? 0, count: ids.length }, types: summaries },
       records: summaries,
       text: () => table(summaries),
+      failure,
     }
   })
 }

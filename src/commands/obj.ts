@@ -41,12 +41,12 @@ export async function run(context: Context, args: readonly string[]): Promise<Re
   )
   if (context.options.dryRun) return dryRun(codec, type, ids, values)
   return withDevice(context, first, async (device) => {
-    const { found, refused } = await collect(ids, { label: type.name, watched: context.interactive() }, (id) =>
+    const { found, refused, failure } = await collect(ids, { label: type.name, watched: context.interactive() }, (id) =>
       queryObject(device, type, id, values),
     )
     const [refusal] = refused
     if (refusal !== undefined && (single || found.length === 0)) throw refusal.error
-    return { device: device.identity, ...render(device, type, found, refused) }
+    return { device: device.identity, ...render(device, type, found, refused), failure }
   })
 }
 

@@ -1,17 +1,28 @@
 import { FirmwareError } from '../device/errors'
 import { Progress } from '../render/progress'
+import { DeliveryError } from '../transport/contract'
 
 export interface Refused<T> {
   readonly item: T
   readonly error: FirmwareError
 }
 
-/** Does one thing after another; what firmware refuses hides none of the others. Any other error ends it. */
+export interface Collected<T, R> {
+  readonly found: R[]
+  readonly refused: Refused<T>[]
+  /** What kept the device from being reached; what was found until then is kept. */
+  readonly failure?: DeliveryError
+}
+
+/**
+ * Does one thing after another; what firmware refuses hides none of the others.
+ * @throws any other error; of those of delivery only what comes before something was found
+ */
 export async function collect<T, R>(
   items: readonly T[],
   progressOf: { readonly label: string; readonly watched: boolean },
   work: (item: T) => Promise<R>,
-): Promise<{ found: R[]; refused: Refused<T>[] }> {
+): Promise<Collected<T, R>> {
   const found: R[] = []
   const refused: Refused<T>[] = []
   const progress = new Progress(progressOf.label, items.length, progressOf.watched)
@@ -20,6 +31,7 @@ export async function collect<T, R>(
       try {
         found.push(await work(item))
       } catch (error) {
+        if (error instanceof DeliveryError && found.length > 0) return { found, refused, failure: error }
         if (!(error instanceof FirmwareError)) throw error
         refused.push({ item, error })
       }

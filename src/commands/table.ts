@@ -313,7 +313,7 @@ export const commandTable: readonly CommandEntry[] = [
         'fwtrace: take the tracer where the kernel has not got it, and give it back; this writes to the device',
       ],
       ['--interval TIME', 'between the two samples of counters (default: 10s)'],
-      ['--item-timeout TIME', 'for one item; takes effect between commands (default: 60s)'],
+      ['--item-timeout TIME', 'for one item; takes effect between commands and files (default: 60s)'],
       ['--parallel NUMBER', 'devices at a time (default: 4)'],
       [
         '--redact KINDS',

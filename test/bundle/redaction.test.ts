@@ -1,5 +1,8 @@
 import { Redaction } from '../../src/bundle/redaction/redaction'
+import type { Manifest } from '../../src/bundle/manifest'
+import { redactedManifest } from '../../src/bundle/redaction/redact-manifest'
 import { Random, seed } from '../support/random'
+import { check } from '../support/schema'
 
 const random = new Random(seed)
 process.stderr.write(`redaction: MLX5CTL_SEED=${seed}\n`)
@@ -133,6 +136,117 @@ describe('redaction', () => {
     redaction.learnName('hostname', 'vm')
     const json = redaction.redact(JSON.stringify({ host: 'vm', said: 'vm1 of vm', name: 'VLQ_GVMI', vm: 1 }), true)
     expect(JSON.parse(json)).toEqual({ host: 'HOST-1', said: 'vm1 of HOST-1', name: 'VLQ_GVMI', vm: 1 })
+  })
+
+  test('a list of names and values is looked through as members are', () => {
+    const redaction = new Redaction(all)
+    const values = [
+      { name: 'vendor_name', value: 'Mellanox', type: 'info' },
+      { name: 'vendor_sn', value: 'MT2146VS01234', type: 'info' },
+      { name: 'rx_packets', value: '201330593280', type: 'counter' },
+    ]
+    redaction.learn(JSON.stringify({ data: { values } }), true)
+    const [vendor, serial, packets] = values
+    expect(JSON.parse(redaction.redact(JSON.stringify({ data: { values } }), true))).toEqual({
+      data: { values: [vendor, { ...serial, value: 'SERIAL-1' }, packets] },
+    })
+  })
+
+  test.each(['3f2a9c81b7d4', 'deadbeef', '2146051234', '20214605'])('a name of hex digits only: %s', (name) => {
+    const redaction = new Redaction(all)
+    redaction.learnName('hostname', name)
+    const facts = { host: name, said: `of ${name.toUpperCase()}.`, list: [name], image: `00112233${name}` }
+    expect(redaction.isClean(JSON.stringify(facts), true)).toBe(false)
+    expect(redaction.isClean(JSON.stringify([name]), true)).toBe(false)
+    const json = redaction.redact(JSON.stringify(facts), true)
+    expect(JSON.parse(json)).toMatchObject({ host: 'HOST-1', said: 'of HOST-1.', list: ['HOST-1'] })
+    expect(redaction.isClean(json, true)).toBe(true)
+  })
+
+  test.each([
+    'a',
+    'vm',
+    'host',
+    'bundle',
+    'ok',
+    'mlx5ctl',
+    'items',
+    'list',
+    'emu',
+    'HOST-1',
+    '3f2a9c81b7d4',
+    'devices',
+  ])('a manifest of the host %s says its name nowhere, and can be read', (host) => {
+    const item = {
+      device: `emu-${host}`,
+      name: 'list',
+      command: 'mlx5ctl list -j',
+      file: `devices/emu-${host}/list.json`,
+      status: 'partial',
+      reason: `of ${host}.`,
+      exit: { code: 8, kind: null },
+      started: '2026-11-26T02:45:03.000Z',
+      duration: 0,
+      size: 1,
+      sha256: '0'.repeat(64),
+    } as const
+    const manifest: Manifest = {
+      schemaVersion: '1.0',
+      kind: 'mlx5ctl bundle',
+      tool: { name: 'mlx5ctl', version: '1.0.0' },
+      host,
+      started: '2026-11-26T02:45:03.000Z',
+      finished: '2026-11-26T02:45:04.000Z',
+      resumed: 0,
+      redacted: ['hostname'],
+      devices: [{ name: `emu:${host}`, folder: `emu-${host}`, identity: { node: `/dev/${host}` } }],
+      items: [item, { ...item, device: null, file: 'host/list.json' }],
+    }
+    const redaction = new Redaction(new Set(['hostname'] as const))
+    redaction.learnName('hostname', host)
+    const made = redactedManifest(manifest, redaction)
+    check('bundle-manifest', made)
+    const [device] = made.devices
+    expect(made.host).toMatch(/^HOST-[12]$/)
+    expect(made.items.map(({ name, status, file }) => [name, status, file])).toEqual([
+      ['list', 'partial', `devices/${device?.folder ?? ''}/list.json`],
+      ['list', 'partial', 'host/list.json'],
+    ])
+    if (host.length === 1) return
+    const said = [device?.name.slice(-6), device?.folder.slice(-6), device?.identity?.node, made.items[0]?.reason]
+    const { host: token } = made
+    expect(said).toEqual([token, token, `/dev/${token}`, `of ${token}.`])
+  })
+
+  test('a document of a host that is called as the tool calls things stays what it is', () => {
+    const redaction = new Redaction(all)
+    redaction.learnName('hostname', 'host')
+    const facts = { schemaVersion: '1.0', kind: 'mlx5ctl host', hostname: 'host' }
+    const json = redaction.redact(JSON.stringify(facts), true)
+    expect([JSON.parse(json), redaction.isClean(json, true)]).toEqual([{ ...facts, hostname: 'HOST-1' }, true])
+  })
+
+  test('parts of an address, lists of bytes, words of either byte order', () => {
+    const redaction = new Redaction(all)
+    redaction.learn(JSON.stringify({ mac_addr: 'b8:ce:f6:a1:b2:c3' }), true)
+    const ways = [
+      ...['b8,ce,f6,a1,b2,c3', 'b8, ce, f6, a1, b2, c3', '0xb8 0xce 0xf6 0xa1 0xb2 0xc3'],
+      ...['0xb8, 0xce, 0xf6, 0xa1, 0xb2, 0xc3', 'b8\tce\tf6\ta1\tb2\tc3', 'f6a1b2c3', '0xf6a1b2c3', '4137792195'],
+    ]
+    for (const way of ways)
+      expect([way, redaction.redactText(`the low is ${way}. 1.5`)]).toEqual([way, 'the low is MAC-1. 1.5'])
+    const lists = [
+      [0xb8ce, 0xf6a1, 0xb2c3],
+      [0xceb8, 0xa1f6, 0xc3b2],
+      [0xb8ce, 0xf6a1b2c3],
+      [0xa1f6ceb8, 0xc3b2],
+      [0xf6, 0xa1, 0xb2, 0xc3],
+      [0xb8cef6a1, 0xb2c30000],
+    ]
+    for (const list of lists) {
+      const json = redaction.redact(JSON.stringify({ list, high: 0xb8cef6a1 }), true)
+      expect([list, JSON.parse(json)]).toEqual([list, { list: list.map(() => 'MAC-1'), high: 'MAC-1' }])
+    }
   })
 
   test('addresses that only a kernel log has are found in it', () => {

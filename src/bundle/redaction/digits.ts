@@ -12,11 +12,16 @@ interface Needle {
   readonly bounded: boolean
   /** Made of another value: one that has the digits itself comes first. */
   readonly derived: boolean
+  /** Few digits: they count only where a byte begins. */
+  readonly aligned: boolean
 }
 
 const PREFIX = 6
-/** Digits with or without single separators between them. */
-const runs = /[0-9a-f](?:[ :.-]?[0-9a-f])+/gi
+/** Between digits: a separator, or the space or comma of a list, whose elements may have a 0x each. */
+const separator = /[:.-]|[ ,\t]{1,2}(?:0x)?/
+/** Digits with or without separators between them. */
+const runs = new RegExp(`[0-9a-f](?:(?:${separator.source})?[0-9a-f])+`, 'gi')
+const separatorHere = new RegExp(separator.source, 'iy')
 
 /** Finds hex digits in text, whatever separates them, in a time that does not grow with what is looked for. */
 export class DigitFinder {
@@ -24,13 +29,13 @@ export class DigitFinder {
   private shortest = Number.POSITIVE_INFINITY
 
   /** The first token that some digits are given stays theirs. */
-  add(digits: string, token: string, { bounded = false, derived = false } = {}): void {
+  add(digits: string, token: string, { bounded = false, derived = false, aligned = false } = {}): void {
     const prefix = digits.slice(0, PREFIX)
     const there = this.byPrefix.get(prefix) ?? []
     const same = there.findIndex((needle) => needle.digits === digits)
     if (same >= 0 && (derived || there[same]?.derived !== true)) return
     if (same >= 0) there.splice(same, 1)
-    there.push({ digits, token, bounded, derived })
+    there.push({ digits, token, bounded, derived, aligned })
     there.sort((a, b) => b.digits.length - a.digits.length)
     this.byPrefix.set(prefix, there)
     this.shortest = Math.min(this.shortest, digits.length)
@@ -55,7 +60,10 @@ export class DigitFinder {
       const candidates = this.byPrefix.get(digits.slice(from, from + PREFIX))
       const at = from
       const needle = candidates?.find(
-        (one) => digits.startsWith(one.digits, at) && (!one.bounded || isWordAt(digits, at, one.digits.length)),
+        (one) =>
+          digits.startsWith(one.digits, at) &&
+          (!one.aligned || at % 2 === 0) &&
+          (!one.bounded || isWordAt(digits, at, one.digits.length)),
       )
       if (needle !== undefined) yield { from, needle }
       from += needle?.digits.length ?? 1
@@ -69,12 +77,18 @@ function digitsOf(run: string): { digits: string; places: Uint32Array } {
   let digits = ''
   for (let index = 0; index < run.length; index++) {
     const char = run[index] ?? ''
-    if (char === ' ' || char === ':' || char === '.' || char === '-') continue
-    digits += char
-    places[count++] = index
+    if (isDigit(char)) {
+      digits += char
+      places[count++] = index
+    } else {
+      separatorHere.lastIndex = index
+      index += (separatorHere.exec(run)?.[0].length ?? 1) - 1
+    }
   }
   return { digits: digits.toLowerCase(), places }
 }
+
+const isDigit = (char: string): boolean => char > '/' && char !== ':'
 
 /** Whether the bytes before and behind are no letters. */
 function isWordAt(digits: string, from: number, length: number): boolean {

@@ -1,7 +1,7 @@
 import type { RedactedKind } from '../manifest'
 import { DigitFinder, type Hit } from './digits'
 import { digitsOfText, formsOfGuid, formsOfMac, type Forms } from './representations'
-import { bytesOf, isPlausible, placedSecrets, type Placed } from './structure'
+import { imagesOf, isPlausible, placedSecrets, type Placed } from './structure'
 
 const tokenNames: Readonly<Record<RedactedKind, string>> = {
   serial: 'SERIAL',
@@ -20,7 +20,12 @@ const writtenAddress =
   /(?<![0-9a-f:])(?:(?:[0-9a-f]{2}([:-]))(?:[0-9a-f]{2}\1){4}[0-9a-f]{2}|(?:[0-9a-f]{2}:){7}[0-9a-f]{2}|(?:[0-9a-f]{4}:){3}[0-9a-f]{4})(?![0-9a-f:])/gi
 const ipv6 = /(?<![0-9a-f:])(?:[0-9a-f]{0,4}:){2,7}[0-9a-f]{0,4}(?![0-9a-f:])/gi
 const inHex = /\b0x[0-9a-f]{5,}\b/gi
-const inDecimal = /(?<![\w.])\d{5,20}(?![\w.])/g
+/** No part of a fraction or of a version; a full stop may end a sentence. */
+const inDecimal = /(?<!\w|\d\.)\d{5,20}(?!\w|\.\d)/g
+/** What this class leaves behind: no word is looked for in it. */
+const tokenText = '(?:SERIAL|MAC|GUID|HOST)-\\d+'
+/** Members at the top of a document whose values are words of this tool. */
+const ownWords = new Set(['schemaVersion', 'tool', 'kind', 'command', 'status'])
 const MEMBERS = /^[A-Za-z_][\w.[\]-]*$/
 
 /**
@@ -49,21 +54,27 @@ export class Redaction {
   }
 
   redact(text: string, isJson: boolean): string {
-    return isJson ? `${JSON.stringify(this.redactJson(JSON.parse(text)), null, 2)}\n` : this.redactText(text)
+    return isJson ? `${JSON.stringify(this.redactDocument(JSON.parse(text)), null, 2)}\n` : this.redactText(text)
   }
 
-  /** Whether a file has something of what is known. */
+  /** Whether a file has nothing of what is known. */
   isClean(text: string, isJson: boolean): boolean {
     if (!isJson) return this.redactText(text) === text
     const value: unknown = JSON.parse(text)
     return (
-      JSON.stringify(this.redactJson(value)) === JSON.stringify(value) &&
-      this.replace(text, this.addresses(text)) === text
+      JSON.stringify(this.redactDocument(value)) === JSON.stringify(value) &&
+      this.replace(text, this.addresses(text)) === text &&
+      textsOf(withoutOwnWords(value)).every((one) => this.redactText(one) === one)
     )
   }
 
   redactText(text: string): string {
-    return this.redactWords(this.replace(text, this.addresses(text)))
+    return this.replace(text, [...this.addresses(text), ...this.wordsIn(text)])
+  }
+
+  /** A name by itself, whose place tells what it is: also one that is too short to be looked for. */
+  redactName(kind: 'serial' | 'hostname', name: string): string {
+    return this.tokens.get(keyOf(kind, name)) ?? this.redactText(name)
   }
 
   redactJson(value: unknown): unknown {
@@ -72,6 +83,12 @@ export class Redaction {
     if (Array.isArray(value)) return this.redactArray(value as readonly unknown[])
     if (typeof value !== 'object' || value === null) return value
     return this.redactMembers(value as Readonly<Record<string, unknown>>)
+  }
+
+  private redactDocument(value: unknown): unknown {
+    if (!isObject(value)) return this.redactJson(value)
+    const rest = this.redactMembers(value)
+    return Object.fromEntries(Object.entries(rest).map(([key, one]) => [key, ownWords.has(key) ? value[key] : one]))
   }
 
   private learnFrom(value: unknown): void {
@@ -94,18 +111,25 @@ export class Redaction {
     if (!this.kinds.has(kind) || /^localhost(?:\.|$)/i.test(value)) return
     const key = keyOf(kind, value)
     if (this.tokens.has(key)) return
-    const number = (this.counts.get(kind) ?? 0) + 1
-    this.counts.set(kind, number)
-    const token = `${tokenNames[kind]}-${number}`
+    const token = this.newToken(kind, value)
     this.tokens.set(key, token)
     if (kind === 'mac') this.learnForms(formsOfMac(value), token)
     else if (kind === 'guid') this.learnForms(formsOfGuid(value), token)
     else this.learnWord(kind, value, token)
   }
 
-  private learnForms({ digits, derived, numbers }: Forms, token: string): void {
+  /** A host may be called HOST-1. */
+  private newToken(kind: RedactedKind, value: string): string {
+    const number = (this.counts.get(kind) ?? 0) + 1
+    this.counts.set(kind, number)
+    const token = `${tokenNames[kind]}-${number}`
+    return token === value.toUpperCase() ? this.newToken(kind, value) : token
+  }
+
+  private learnForms({ digits, derived, parts, numbers }: Forms, token: string): void {
     for (const one of digits) this.digits.add(one, token)
     for (const one of derived) this.digits.add(one, token, { derived: true })
+    for (const one of parts) this.digits.add(one, token, { derived: true, aligned: true })
     for (const number of numbers) if (!this.numbers.has(number)) this.numbers.set(number, token)
   }
 
@@ -122,24 +146,24 @@ export class Redaction {
     for (const digits of digitsOfText(word)) this.digits.add(digits, token, { bounded: !isUnmistakable(word) })
   }
 
-  /** Hex digits of bytes stay hex digits: zeros. */
+  /** Hex digits of bytes stay hex digits: zeros. But a name may have no other letters than these. */
   private redactLeaf(text: string): string {
+    const name = this.words.get(text.toLowerCase())
+    if (name !== undefined) return name
     if (!/^(?:[0-9a-f]{2}){4,}$/i.test(text) || /^\d{10,20}$/.test(text)) return this.redactText(text)
     let masked = text
-    for (const { start, end } of this.digits.find(text))
+    for (const { start, end } of [...this.addresses(text), ...this.wordsIn(text)])
       masked = masked.slice(0, start) + '0'.repeat(end - start) + masked.slice(end)
     return masked
   }
 
-  /** Numbers that are the bytes of a value, or the dwords. */
+  /** Numbers that are the bytes of a value, or the words or dwords. */
   private redactArray(values: readonly unknown[]): unknown[] {
-    const bytes = bytesOf(values)
-    if (bytes === undefined) return values.map((one) => this.redactJson(one))
-    const size = (bytes.length / values.length) * 2
     const result = [...values]
-    for (const { start, end, token } of this.digits.find(Buffer.from(bytes).toString('hex')))
-      for (let at = Math.floor(start / size); at < end / size; at++) result[at] = token
-    return result.map((one) => (typeof one === 'number' ? this.redactJson(one) : one))
+    for (const { bytes, size } of imagesOf(values))
+      for (const { start, end, token } of this.digits.find(bytes.toString('hex')))
+        for (let at = Math.floor(start / 2 / size); at < end / 2 / size; at++) result[at] = token
+    return result.map((one, index) => (one === values[index] ? this.redactJson(one) : one))
   }
 
   private redactMembers(members: Readonly<Record<string, unknown>>): Record<string, unknown> {
@@ -189,11 +213,26 @@ export class Redaction {
     return parts.join('') + text.slice(at)
   }
 
-  private redactWords(text: string): string {
-    if (this.words.size === 0) return text
+  private *wordsIn(text: string): Generator<Hit> {
+    if (this.words.size === 0) return
     this.pattern ??= wordPattern([...this.words.keys()])
-    return text.replace(this.pattern, (word) => this.words.get(word.toLowerCase()) ?? word)
+    for (const { 0: word, index } of text.matchAll(this.pattern)) {
+      const token = this.words.get(word.toLowerCase())
+      if (token !== undefined) yield { start: index, end: index + word.length, token }
+    }
   }
+}
+
+const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+
+const withoutOwnWords = (value: unknown): unknown =>
+  isObject(value) ? Object.fromEntries(Object.entries(value).filter(([key]) => !ownWords.has(key))) : value
+
+/** All texts of a document that are values. */
+function textsOf(value: unknown): string[] {
+  if (typeof value === 'string') return [value]
+  return typeof value === 'object' && value !== null ? Object.values(value).flatMap(textsOf) : []
 }
 
 const keyOf = (kind: RedactedKind, value: string): string => `${kind}:${value.toLowerCase()}`
@@ -206,7 +245,7 @@ function wordPattern(words: readonly string[]): RegExp {
       const escaped = word.replace(/[\\^$.*+?()[\]{}|/-]/g, '\\$&')
       return isUnmistakable(word) ? escaped : `(?<![A-Za-z0-9])${escaped}(?![A-Za-z0-9])`
     })
-  return new RegExp(alternatives.join('|'), 'gi')
+  return new RegExp([`(?<![A-Za-z0-9])${tokenText}(?![A-Za-z0-9])`, ...alternatives].join('|'), 'gi')
 }
 
 /** Of a list the elements that say something. */

@@ -4,11 +4,14 @@ export interface Forms {
   readonly digits: readonly string[]
   /** Of values that are made of this one, and may be secrets of their own. */
   readonly derived: readonly string[]
+  /** Of parts, as dwords hold them: few enough digits to be met in the middle of two others. */
+  readonly parts: readonly string[]
   readonly numbers: readonly bigint[]
 }
 
-/** A number below this is met for many reasons. */
+/** A number below this is met for many reasons; and a dword whose digits nothing tells from others, below this. */
 const TELLING = 1n << 16n
+const TELLING_DWORD = 1n << 24n
 
 /** A MAC: as it is, with its bytes reversed, written in ASCII, in an address of IPv6, in the GUID that firmware makes of it. */
 export function formsOfMac(mac: string): Forms {
@@ -18,7 +21,14 @@ export function formsOfMac(mac: string): Forms {
   return {
     digits: [mac, reversed(mac), ...written(mac, [2])],
     derived: [...inGuid, ...inGuid.map(reversed)],
-    numbers: telling([value(mac), value(reversed(mac)), value(mac.slice(4)), value(reversed(mac).slice(0, 8))]),
+    parts: tellingDwords(mac.slice(4)),
+    numbers: telling([
+      value(mac),
+      value(reversed(mac)),
+      value(mac.slice(4)),
+      value(mac.slice(0, 8)),
+      value(reversed(mac).slice(0, 8)),
+    ]),
   }
 }
 
@@ -39,6 +49,7 @@ export function formsOfGuid(guid: string): Forms {
       ...written(guid, [2, 4]),
     ],
     derived: madeOf.flatMap((mac) => [mac, reversed(mac), ...written(mac, [2])]),
+    parts: tellingDwords(low),
     numbers: telling([value(guid), value(reversed(guid)), value(high), value(low)]),
   }
 }
@@ -58,3 +69,5 @@ const ascii = (text: string): string => Buffer.from(text, 'latin1').toString('he
 const reversed = (digits: string): string => Buffer.from(digits, 'hex').reverse().toString('hex')
 const value = (digits: string): bigint => BigInt(`0x${digits}`)
 const telling = (numbers: readonly bigint[]): bigint[] => numbers.filter((number) => number >= TELLING)
+/** As they are, and with their bytes reversed. */
+const tellingDwords = (low: string): string[] => (value(low) < TELLING_DWORD ? [] : [low, reversed(low)])

@@ -31,6 +31,10 @@ const counterKey = /error|frames|pause/
 export function placedSecrets(members: Members): Placed[] {
   const found = [...splitSecrets(members)]
   const taken = new Set(found.flatMap(({ keys }) => keys))
+  // Counters are a list of such pairs.
+  const named =
+    typeof members.name === 'string' && 'value' in members ? placedAt(members.name, members.value) : undefined
+  if (named !== undefined) found.push({ ...named, keys: ['value'] })
   for (const [key, value] of Object.entries(members)) {
     if (taken.has(key)) continue
     const placed = placedAt(key, value)
@@ -107,6 +111,30 @@ export function bytesOf(value: unknown): Uint8Array | undefined {
   const most = Math.max(...numbers)
   if (most <= 0xff && numbers.length > 4) return Uint8Array.from(numbers)
   return most <= 0xffffffff ? Buffer.from(Uint32Array.from(numbers).buffer).swap32() : undefined
+}
+
+/**
+ * The bytes of an array of numbers in every way in which it may hold some: bytes, words or dwords, either byte order.
+ * `size` is that of an element.
+ */
+export function imagesOf(values: readonly unknown[]): { readonly bytes: Buffer; readonly size: number }[] {
+  if (values.length < 2) return []
+  const numbers = values.filter(
+    (one): one is number => typeof one === 'number' && Number.isInteger(one) && one >= 0 && one <= 0xffffffff,
+  )
+  if (numbers.length < values.length) return []
+  const most = Math.max(...numbers)
+  const dwords = Buffer.from(Uint32Array.from(numbers).buffer)
+  const images = [
+    { bytes: dwords, size: 4 },
+    { bytes: Buffer.from(dwords).swap32(), size: 4 },
+  ]
+  if (most <= 0xffff) {
+    const words = Buffer.from(Uint16Array.from(numbers).buffer)
+    images.push({ bytes: words, size: 2 }, { bytes: Buffer.from(words).swap16(), size: 2 })
+  }
+  if (most <= 0xff) images.push({ bytes: Buffer.from(numbers), size: 1 })
+  return images
 }
 
 /** No address is all zeros or all ones, or has no vendor; that of a group is nobody's. */

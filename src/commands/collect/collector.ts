@@ -153,7 +153,7 @@ export class Collector {
     const start = performance.now()
     const outcome = await this.produce(item, file, device, Math.max(left, 1))
     const about = {
-      ...judged(outcome, file.size),
+      ...judged(outcome, file.size, item.asked),
       started: started.toISOString(),
       duration: Math.round(performance.now() - start),
     }
@@ -203,7 +203,7 @@ export class Collector {
       })
     try {
       const name = device?.planned.name ?? ''
-      const text = await source.produce({
+      const { text, failure } = await source.produce({
         options: roots,
         signal,
         timeout,
@@ -212,6 +212,7 @@ export class Collector {
         addresses,
       })
       await file.write(text)
+      if (failure !== undefined) throw failure
       return { exitCode: 0, error: null, warnings: [] }
     } catch (error) {
       if (error instanceof StagingError) throw error
@@ -291,15 +292,17 @@ function exitOf(kind: string): number {
 function judged(
   { exitCode, error, warnings }: CallOutcome,
   size: number,
+  asked = false,
 ): Pick<BundleItem, 'status' | 'reason' | 'exit'> {
-  const status = statusOf(exitCode, error, size)
+  const status = statusOf(exitCode, error, size, asked)
   const said = error?.message ?? (warnings.length > 0 ? warnings.join('; ') : 'part of it is missing')
   const code = status === 'partial' ? EXIT_PARTIAL : exitCode
   return { status, reason: status === 'ok' ? null : said, exit: { code, kind: error?.kind ?? null } }
 }
 
-function statusOf(exitCode: number, error: ErrorDescription | null, size: number): ItemStatus {
+function statusOf(exitCode: number, error: ErrorDescription | null, size: number, asked: boolean): ItemStatus {
   if (error === null) return exitCode === 0 ? 'ok' : 'partial'
   if (size > 0) return 'partial'
-  return leftOut.includes(error.kind) ? 'left-out' : 'failed'
+  // A segment that the device does not know is a usage error; by name it may be a mistyped one.
+  return leftOut.includes(error.kind) && !(asked && error.kind === 'usage') ? 'left-out' : 'failed'
 }

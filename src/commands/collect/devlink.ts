@@ -3,13 +3,13 @@ import { Interrupted, Unsupported } from '../../device/errors'
 import { MalformedData } from '../../prm/errors'
 import { DeliveryError } from '../../transport/contract'
 import { deviceAddress } from './sysfs'
-import type { Surroundings } from './surroundings'
+import type { Produced, Surroundings } from './surroundings'
 
 /** What devlink says to this is about the function, not a failure: a kernel without it or an older one, a function that it does not manage. */
 const unknown = /No such device|not supported|does not exist|not found|Invalid argument|Failed to connect to devlink/i
 
 /** Runs devlink, which only reads here, and gives what it prints. @throws Unsupported, DeliveryError, MalformedData */
-export function devlinkOutput(words: readonly string[]): (around: Surroundings) => Promise<string> {
+export function devlinkOutput(words: readonly string[]): (around: Surroundings) => Promise<Produced> {
   return async (around) => {
     const address = deviceAddress(around)
     if (address === undefined) throw new Unsupported('it has no PCI address of this machine')
@@ -22,7 +22,7 @@ export function devlinkOutput(words: readonly string[]): (around: Surroundings) 
     } catch {
       throw new MalformedData('devlink', 'prints no JSON')
     }
-    return stdout
+    return { text: stdout }
   }
 }
 

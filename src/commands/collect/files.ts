@@ -3,7 +3,7 @@ import { readFileSync, readdirSync } from 'node:fs'
 /** Bytes of a file that are read, at the most. */
 const LONGEST = 16 * 1024
 
-/** Many files of sysfs cannot be read in some states of a device: they are undefined. */
+/** A file that is there at once, whatever devices do; undefined when it cannot be read. */
 export function readText(file: string): string | undefined {
   try {
     return readFileSync(file, 'utf8').slice(0, LONGEST).trim()

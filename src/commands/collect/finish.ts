@@ -4,6 +4,7 @@ import os from 'node:os'
 import path from 'node:path'
 import { writeArchive, type ArchiveEntry } from '../../bundle/archive'
 import type { BundleItem, Manifest } from '../../bundle/manifest'
+import { redactedManifest } from '../../bundle/redaction/redact-manifest'
 import { Redaction } from '../../bundle/redaction/redaction'
 import { openOutput } from '../../render/output'
 import { hashOf, type Staging } from './staging'
@@ -101,8 +102,7 @@ async function redacted(
       warnings.push(`${taken.device ?? 'host'} ${item.name} is left out: ${member.item.reason ?? ''}`)
     members.push(member)
   }
-  const manifest = redaction.redactJson({ ...draft, items: members.map(({ item }) => item) }) as Manifest
-  if (!redaction.isClean(JSON.stringify(manifest), true)) throw new Error('the manifest cannot be redacted')
+  const manifest = redactedManifest({ ...draft, items: members.map(({ item }) => item) }, redaction)
   const named = members.map(({ content }, index): Member => {
     const item = manifest.items[index]
     if (item === undefined) throw new Error('the manifest has lost an item')

@@ -3,7 +3,8 @@ import os from 'node:os'
 import path from 'node:path'
 import { Interrupted, Unsupported } from '../../device/errors'
 import { keyed, listNames, readText } from './files'
-import type { Surroundings } from './surroundings'
+import { readFiles, type FilesRead } from './read-files'
+import type { Produced, Surroundings } from './surroundings'
 
 /** Modules that take part in what this tool sees. */
 const modules = ['mlx5_core', 'mlx5_ib', 'mlx5ctl', 'mlx5_fwctl', 'fwctl', 'mlx5_vdpa', 'mlx5_vfio_pci', 'mlxfw']
@@ -12,8 +13,15 @@ const telling =
   /^(?:(?:intel_|amd_)?iommu|iommu\.\w+|pci|pcie_aspm|pcie_ports|lockdown|mlx5_core\.\w+|module\.sig_enforce|default_hugepagesz|hugepages(?:z)?|isolcpus|nohz_full|numa_balancing|crashkernel|kdump)(?:=|$)/
 
 /** What the host is, as JSON (schema/bundle-host.json). */
-export async function hostFacts({ options }: Surroundings): Promise<string> {
-  const sysfs = options.sysfsRoot ?? '/sys'
+export async function hostFacts(around: Surroundings): Promise<Produced> {
+  const sysfs = around.options.sysfsRoot ?? '/sys'
+  const lockdown = path.join(sysfs, 'kernel/security/lockdown')
+  const folders = new Map(modules.map((name) => [name, path.join(sysfs, 'module', name)]))
+  const wanted = [lockdown, ...[...folders.values()].flatMap(moduleFiles)]
+  const read = await readFiles(
+    wanted.map((file) => ({ file })),
+    around,
+  )
   const distribution: Record<string, string> = {}
   for (const line of readText('/etc/os-release')?.split('\n') ?? []) {
     const [, key, value] = /^(ID|VERSION_ID|PRETTY_NAME)="?([^"]*)"?$/.exec(line) ?? []
@@ -32,21 +40,28 @@ export async function hostFacts({ options }: Surroundings): Promise<string> {
       readText('/proc/cmdline')
         ?.split(/\s+/)
         .filter((word) => telling.test(word)) ?? [],
-    lockdown: readText(path.join(sysfs, 'kernel/security/lockdown')) ?? null,
+    lockdown: read.text(lockdown) ?? null,
     tainted: Number(readText('/proc/sys/kernel/tainted') ?? 0),
-    modules: keyed(modules, (name) => moduleFacts(path.join(sysfs, 'module', name))),
+    modules: keyed(modules, (name) => moduleFacts(folders.get(name) ?? '', read)),
   }
-  return `${JSON.stringify(facts, null, 2)}\n`
+  return { text: `${JSON.stringify(facts, null, 2)}\n`, failure: read.failure }
 }
 
-function moduleFacts(folder: string): Record<string, unknown> | undefined {
+const parametersOf = (folder: string): string[] => listNames(path.join(folder, 'parameters'))
+
+function moduleFiles(folder: string): string[] {
+  const own = ['version', 'srcversion', 'taint'].map((name) => path.join(folder, name))
+  return [...own, ...parametersOf(folder).map((name) => path.join(folder, 'parameters', name))]
+}
+
+function moduleFacts(folder: string, read: FilesRead): Record<string, unknown> | undefined {
   if (listNames(folder).length === 0) return undefined
-  const text = (name: string): string | null => readText(path.join(folder, name)) ?? null
+  const text = (name: string): string | null => read.text(path.join(folder, name)) ?? null
   return {
     version: text('version'),
     srcversion: text('srcversion'),
     taint: text('taint'),
-    parameters: keyed(listNames(path.join(folder, 'parameters')), (name) => text(`parameters/${name}`)),
+    parameters: keyed(parametersOf(folder), (name) => text(`parameters/${name}`)),
   }
 }
 
@@ -57,7 +72,7 @@ const TURN = 500
 const MOST_LINES = 20_000
 
 /** Lines of the kernel log about mlx5 and about the devices, without waiting for more. @throws Unsupported */
-export async function kernelLog({ options, signal, addresses }: Surroundings): Promise<string> {
+export async function kernelLog({ options, signal, addresses }: Surroundings): Promise<Produced> {
   const file = path.join(options.devRoot ?? '/dev', 'kmsg')
   const isOurs = (text: string): boolean =>
     /mlx5|mlxfw|fwctl/i.test(text) || addresses.some((address) => text.includes(address))
@@ -83,7 +98,7 @@ export async function kernelLog({ options, signal, addresses }: Surroundings): P
   } finally {
     closeSync(fd)
   }
-  return lines.slice(-MOST_LINES).join('')
+  return { text: lines.slice(-MOST_LINES).join('') }
 }
 
 /** A record; undefined at the end. What was overwritten before it could be read is passed over. */

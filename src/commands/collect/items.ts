@@ -2,7 +2,7 @@ import type { Transport } from '../../transport/contract'
 import type { CommandEntry } from '../types'
 import { devlinkOutput } from './devlink'
 import { hostFacts, kernelLog } from './host'
-import type { Surroundings } from './surroundings'
+import type { Produced, Surroundings } from './surroundings'
 import { sysfsFacts } from './sysfs'
 
 /** A command that an item sends, as the catalogue names it. */
@@ -24,6 +24,8 @@ export interface Item {
   /** What it needs of the door, in words; and why this one has not got it. */
   readonly needs?: string
   readonly lacks?: (transport: Transport) => string | undefined
+  /** It was asked for by name: where the device does not know it, that is a failure. */
+  readonly asked?: boolean
   /** Bytes of the file, as a rule. */
   readonly estimate: number
   /** It is taken so long behind that item, as the interval says. */
@@ -31,7 +33,7 @@ export interface Item {
   /** The command line of this tool that gives it; or what gives it here. */
   readonly source:
     | { readonly words: readonly string[] }
-    | { readonly shown: string | null; readonly produce: (around: Surroundings) => Promise<string> }
+    | { readonly shown: string | null; readonly produce: (around: Surroundings) => Promise<Produced> }
 }
 
 const KIB = 1024
@@ -80,14 +82,18 @@ export function hostItems(): Item[] {
   ]
 }
 
+interface Choice {
+  readonly segments: readonly string[]
+  /** Whether somebody named the segments. */
+  readonly asked: boolean
+  /** Whether the tracer itself is taken, and not what the kernel has of it. */
+  readonly tracer: boolean
+}
+
 /** What is collected of one device, in this order. Commands that the tool does not have are left out. */
-export function deviceItems(
-  name: string,
-  { segments, tracer }: { readonly segments: readonly string[]; readonly tracer: boolean },
-  table: readonly CommandEntry[],
-): Item[] {
+export function deviceItems(name: string, { segments, asked, tracer }: Choice, table: readonly CommandEntry[]): Item[] {
   const known = new Set(table.map((entry) => entry.name))
-  return [...facts(), ...state(name), ...dumps(name, segments), ...running(name, tracer)].filter(
+  return [...facts(), ...state(name), ...dumps(name, segments, asked), ...running(name, tracer)].filter(
     ({ source }) => !('words' in source) || known.has(source.words[0] ?? ''),
   )
 }
@@ -164,7 +170,7 @@ function state(name: string): Item[] {
   ]
 }
 
-function dumps(name: string, segments: readonly string[]): Item[] {
+function dumps(name: string, segments: readonly string[], asked: boolean): Item[] {
   const resource = [access('RESOURCE_DUMP'), ...memory]
   return [
     json('rscdump-menu', ['rscdump', 'menu', name], resource, 26 * KIB),
@@ -173,6 +179,7 @@ function dumps(name: string, segments: readonly string[]): Item[] {
       file: `rscdump-${segment}.bin`,
       form: 'bytes',
       sends: resource,
+      asked,
       estimate: segment === 'SX_SLICE_ALL' ? 257 * KIB : KIB,
       source: { words: ['rscdump', name, segment, '--raw'] },
     })),

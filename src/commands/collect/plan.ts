@@ -38,13 +38,16 @@ const MOST_PARALLEL = 64
 /** @throws UsageError */
 export function makePlan(context: Context, names: readonly string[]): Plan {
   const { own, options, table } = context
+  if (options.allowTaint)
+    throw new UsageError('collect has no --allow-taint', 'it sends nothing that taints the kernel')
   const twice = names.find((name, index) => names.indexOf(name) < index)
   if (twice !== undefined) throw new UsageError(`${twice} is given twice`)
-  const segments = listOf(own.segments, '--segments') ?? defaultSegments
+  const asked = listOf(own.segments, '--segments')
+  const segments = asked ?? defaultSegments
   const wrong = segments.find((segment) => !/^\w+$/.test(segment))
   if (wrong !== undefined)
     throw new UsageError(`--segments ${wrong}: it takes names or numbers of the resource dump menu`)
-  const choice = { segments, tracer: own.tracer === true }
+  const choice = { segments, asked: asked !== undefined, tracer: own.tracer === true }
   const isWanted = selection(own, [...hostItems(), ...deviceItems('', choice, table)])
   const folders = new Set<string>()
   const devices = names.map((name) => ({

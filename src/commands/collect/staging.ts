@@ -4,6 +4,7 @@ import {
   createReadStream,
   existsSync,
   fsyncSync,
+  lstatSync,
   mkdirSync,
   openSync,
   readFileSync,
@@ -44,7 +45,7 @@ export class Staging {
 
   /** @throws UsageError when a run that was interrupted is there: it is never mixed with another one by itself */
   static begin(folder: string, plan: string, overwrite: boolean): Staging {
-    if (existsSync(folder)) {
+    if (isOwnFolder(folder)) {
       if (!overwrite)
         throw new UsageError(
           `${folder} has what an interrupted run took`,
@@ -52,8 +53,7 @@ export class Staging {
         )
       checkUnlocked(folder)
       const isOurs = readdirSync(folder).every((name) => name === LOCK || name.startsWith(STATE))
-      if (!isOurs && readState(folder) === undefined)
-        throw new UsageError(`${folder} is there, and not of collect`, 'give another -o FILE')
+      if (!isOurs && readState(folder) === undefined) throw notOfCollect(folder)
       rmSync(folder, { recursive: true })
     }
     mkdirSync(folder, { mode: 0o700 })
@@ -66,7 +66,7 @@ export class Staging {
 
   /** @throws UsageError when there is nothing, when it is of another plan, or when somebody is at work on it */
   static async resume(folder: string, plan: string): Promise<Staging> {
-    if (!existsSync(folder)) throw new UsageError(`there is no ${folder} to go on with`, 'leave --resume away')
+    if (!isOwnFolder(folder)) throw new UsageError(`there is no ${folder} to go on with`, 'leave --resume away')
     checkUnlocked(folder)
     const state = readState(folder)
     if (state === undefined) throw new UsageError(`${folder} has no notes that can be read`, '--force begins anew')
@@ -137,7 +137,7 @@ export class Staging {
 
   private save(): void {
     const temporary = this.at(`${STATE}.new`)
-    const fd = openSync(temporary, 'w', 0o600)
+    const fd = openAnew(temporary)
     try {
       const text = Buffer.from(`${JSON.stringify(this.state, null, 1)}\n`)
       for (let at = 0; at < text.length;) at += writeSync(fd, text, at)
@@ -156,6 +156,28 @@ export class Staging {
       if (!entry.isDirectory() && !kept.has(file)) rmSync(this.at(file))
     }
   }
+}
+
+/**
+ * Whether the folder is there. It is gone on with, or deleted, only where nobody else can have laid something into it.
+ * @throws UsageError when it is no folder, somebody else's, or open to others
+ */
+function isOwnFolder(folder: string): boolean {
+  const stat = lstatSync(folder, { throwIfNoEntry: false })
+  if (stat === undefined) return false
+  if (!stat.isDirectory()) throw notOfCollect(folder)
+  if (stat.uid !== process.geteuid?.() || (stat.mode & 0o077) !== 0)
+    throw new UsageError(`${folder} is somebody else's, or open to others`, 'give another -o FILE')
+  return true
+}
+
+const notOfCollect = (folder: string): UsageError =>
+  new UsageError(`${folder} is there, and not of collect`, 'give another -o FILE')
+
+/** A new file in the place of an old one: what a link there leads to stays as it is. */
+function openAnew(file: string): number {
+  rmSync(file, { force: true })
+  return openSync(file, 'wx', 0o600)
 }
 
 /** What failed is tried again. */
@@ -186,7 +208,7 @@ function readState(folder: string): State | undefined {
 
 /** The process that has it, and when it began: a number alone may be another process by now. */
 function lock(folder: string): void {
-  const fd = openSync(path.join(folder, LOCK), 'w', 0o600)
+  const fd = openAnew(path.join(folder, LOCK))
   writeSync(fd, `${process.pid} ${startOf(process.pid) ?? ''}\n`)
   closeSync(fd)
 }

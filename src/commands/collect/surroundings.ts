@@ -14,3 +14,9 @@ export interface Surroundings {
   /** PCI addresses of all devices that are collected. */
   readonly addresses: readonly string[]
 }
+
+/** What such an item gives; with a failure it is a part. */
+export interface Produced {
+  readonly text: string
+  readonly failure?: Error | undefined
+}

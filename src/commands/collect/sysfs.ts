@@ -1,9 +1,10 @@
-import { closeSync, openSync, readSync, readlinkSync } from 'node:fs'
+import { readlinkSync } from 'node:fs'
 import path from 'node:path'
 import { Unsupported } from '../../device/errors'
 import { listDevices } from '../../transport/open'
-import { keyed, listNames, readText } from './files'
-import type { Surroundings } from './surroundings'
+import { keyed, listNames } from './files'
+import { readFiles } from './read-files'
+import type { Produced, Surroundings } from './surroundings'
 
 /** Files of a PCI function that are read; no others. A star stands for one name. */
 const files = [
@@ -24,25 +25,28 @@ const files = [
 const links = ['driver', 'iommu_group', 'physfn', 'subsystem']
 
 /** What sysfs has of a device, as JSON (schema/bundle-sysfs.json). @throws Unsupported where there is nothing */
-export async function sysfsFacts(around: Surroundings): Promise<string> {
+export async function sysfsFacts(around: Surroundings): Promise<Produced> {
   const address = deviceAddress(around)
   if (address === undefined) throw new Unsupported('it has no PCI address of this machine')
   const folder = path.join(around.options.sysfsRoot ?? '/sys', 'bus/pci/devices', address)
   const names = listNames(folder)
   if (names.length === 0) throw new Unsupported(`sysfs has no ${address}`)
+  const found = files.flatMap((pattern) => matching(folder, pattern))
+  const vpd = path.join(folder, 'vpd')
+  const read = await readFiles(
+    [...found.map((name) => ({ file: path.join(folder, name) })), { file: vpd, most: MOST_VPD }],
+    around,
+  )
   const facts = {
     schemaVersion: '1.0',
     kind: 'mlx5ctl sysfs',
     address,
     links: keyed(links, (name) => linkName(path.join(folder, name))),
     virtualFunctions: names.filter((name) => /^virtfn\d+$/.test(name)).length,
-    files: keyed(
-      files.flatMap((pattern) => matching(folder, pattern)),
-      (name) => readText(path.join(folder, name)),
-    ),
-    vpd: vpdFields(path.join(folder, 'vpd')),
+    files: keyed(found, (name) => read.text(path.join(folder, name))),
+    vpd: vpdFields(read.bytes(vpd)),
   }
-  return `${JSON.stringify(facts, null, 2)}\n`
+  return { text: `${JSON.stringify(facts, null, 2)}\n`, failure: read.failure }
 }
 
 /** PCI address of a device of this machine; an emulated or recorded one has none. */
@@ -89,8 +93,7 @@ const tag = { IDENTIFIER: 0x82, READ_ONLY: 0x90, READ_WRITE: 0x91, END: 0x78 } a
 const MOST_VPD = 4096
 
 /** The fields of the vital product data by keyword, the product name as ID; null where it cannot be read. */
-function vpdFields(file: string): Record<string, string> | null {
-  const bytes = readStart(file, MOST_VPD)
+function vpdFields(bytes: Buffer | undefined): Record<string, string> | null {
   if (bytes === undefined || bytes[0] !== tag.IDENTIFIER) return null
   const fields: Record<string, string> = {}
   for (let at = 0; at + 3 <= bytes.length && bytes[at] !== tag.END;) {
@@ -122,16 +125,3 @@ const printable = (bytes: Buffer): string =>
     .replace(/\0+$/, '')
     .replace(/[^ -~]/g, '.')
     .trim()
-
-function readStart(file: string, most: number): Buffer | undefined {
-  let fd: number | undefined
-  try {
-    fd = openSync(file, 'r')
-    const buffer = Buffer.alloc(most)
-    return buffer.subarray(0, readSync(fd, buffer, 0, most, 0))
-  } catch {
-    return undefined
-  } finally {
-    if (fd !== undefined) closeSync(fd)
-  }
-}

@@ -34,7 +34,7 @@ export async function dumpRegisters(context: Context, name: string, words: reado
     const advertised = all ? await advertisedRegisters(device) : undefined
     const targets = advertised?.targets ?? names.map((one) => registerTarget(device.catalogue, one))
     const requests = targets.map((target) => ({ target, image: requestImage(device, target, index) }))
-    const { found, refused } = await collect(
+    const { found, refused, failure } = await collect(
       requests,
       { label: 'registers', watched: context.interactive() },
       async ({ target, image }) =>
@@ -64,6 +64,7 @@ export async function dumpRegisters(context: Context, name: string, words: reado
           .join('\n'),
       warnings: named.length === 0 ? [] : [`refused by firmware: ${named.join(', ')}`],
       partial: !all && refused.length > 0,
+      failure,
     }
   })
 }
