@@ -182,6 +182,21 @@ describe('bad input: a reason, and nothing is sent', () => {
     await refused(2, /a card has one flash/, emu, '--from', imageAt('e'))
   })
 
+  test('a variant of the board is another PSID: no folder and no archive gives it; named, --force takes it', async () => {
+    const psid = 'MT_0001000838'
+    mkdirSync(at('variants'))
+    const image = imageAt('variants/a.bin', { ...newer, psid })
+    await refused(2, /is for PSID MT_0001000838, this device has MT_0000000838[^]*--force takes it/, '--from', image)
+    const recipe = { boards: [{ psid, parts: [{ bytes: buildImage({ ...newer, psid }).bytes }] }] }
+    writeFileSync(at('variants.mfa'), buildArchive(recipe))
+    for (const from of [at('variants'), at('variants.mfa')])
+      for (const force of [[], ['--force']])
+        await refused(2, /has no image for PSID MT_0000000838/, '--from', from, ...force)
+    const named = await update(emu, '--from', image, '--force', '--dry-run', ...state())
+    expect([named.status, named.stdout]).toEqual([0, `${emu}: would write 28.44.1000 in place of 28.43.1014\n`])
+    expect(named.stderr).toMatch(/another variant of the board/)
+  })
+
   test('a folder with two candidates', async () => {
     mkdirSync(at('two'))
     imageAt('two/a.bin')
