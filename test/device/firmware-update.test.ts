@@ -92,6 +92,7 @@ const matching = (pattern: RegExp): unknown => expect.stringMatching(pattern)
 const waits: number[] = []
 const pause = async (milliseconds: number): Promise<void> => void waits.push(milliseconds)
 beforeEach(() => (waits.length = 0))
+let lastWritten: number | undefined
 const image = Buffer.from(Array.from({ length: 300 }, (_, index) => index % 251))
 const update = async (
   script: Script,
@@ -211,6 +212,26 @@ test('an activation that was not answered may have been done', async () => {
       id === MCC && bytes[3] === ACTIVATE ? new DeliveryError('no answer', 'ETIMEDOUT') : undefined,
   })
   expect(outcome).toMatchObject({ hint: matching(/fw query tells whether the image was activated$/) })
+})
+
+test.each<[string, Script]>([
+  [
+    'a look at it is refused',
+    {
+      states: { [ACTIVATE]: [ACTIVATING, ACTIVATING, LOCKED] },
+      own: ({ id, write, image: bytes }) => {
+        if (id === MCC && write) lastWritten = bytes[3]
+        return id === MCC && !write && lastWritten === ACTIVATE ? BAD_PARAM : undefined
+      },
+    },
+  ],
+  ['it does not end', { states: { [ACTIVATE]: [ACTIVATING] } }],
+])('an activation that was accepted is not cancelled when %s', async (_, script) => {
+  const { outcome, steps } = await update(script)
+  expect(steps).toEqual([LOCK, UPDATE, '3 blocks', VERIFY, ACTIVATE, RELEASE])
+  expect(outcome).toMatchObject({
+    hint: matching(/^the update handle was released; fw query tells whether the image was activated$/),
+  })
 })
 
 test('a signal ends it between two blocks, and the handle is given back', async () => {

@@ -230,12 +230,24 @@ export class UpdateHandle {
 }
 
 /** Cancels the update and gives the handle back after an error; in words, behind what helps against the error itself. */
-export async function abandonHint(device: Device, handle: UpdateHandle, error: Error): Promise<string> {
+export const abandonHint = (device: Device, handle: UpdateHandle, error: Error): Promise<string> =>
+  giveBack(device, error, async () => {
+    await handle.abandon()
+    return 'the update was cancelled and its handle released'
+  })
+
+/** The same, without cancelling: what is being activated must go on. */
+export const releaseHint = (device: Device, handle: UpdateHandle, error: Error): Promise<string> =>
+  giveBack(device, error, async () => {
+    await handle.release()
+    return 'the update handle was released'
+  })
+
+async function giveBack(device: Device, error: Error, work: () => Promise<string>): Promise<string> {
   const { hint } = error as { hint?: string }
   const before = hint === undefined ? '' : `${hint}; `
   try {
-    await handle.abandon()
-    return `${before}the update was cancelled and its handle released`
+    return `${before}${await work()}`
   } catch (failed) {
     const why = failed instanceof Error ? failed.message : String(failed)
     return `${before}the update handle was NOT released (${why}); ${forceHint(device)}`
