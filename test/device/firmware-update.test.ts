@@ -161,6 +161,41 @@ test('somebody else has the handle: nothing is written; by force it is taken awa
   expect((await update({ owner: 5 }, true)).steps).toEqual([FORCE, LOCK, UPDATE, '3 blocks', VERIFY, ACTIVATE, RELEASE])
 })
 
+test.each<[string, Script, (number | string)[]]>([
+  ['idle', { errors: { [LOCK]: 1 }, states: { [LOCK]: [IDLE] } }, [LOCK]],
+  ['locked', { errors: { [LOCK]: 1 } }, [LOCK, CANCEL, RELEASE]],
+])('a lock that is refused ends it, the state then being %s', async (_, script, expected) => {
+  const { outcome, steps } = await update(script)
+  expect(outcome).toBeInstanceOf(UpdateRefused)
+  expect(outcome).toMatchObject({ status: 1, message: matching(/^locking the update handle: .*general error/) })
+  expect(steps).toEqual(expected)
+})
+
+test('a lock that never comes ends it', async () => {
+  const { outcome, steps } = await update({ states: { [LOCK]: [IDLE] } })
+  expect(outcome).toMatchObject({ errno: 'EBUSY', message: matching(/^locking the update handle: /) })
+  expect(steps).toEqual([LOCK, CANCEL, RELEASE])
+})
+
+test('an answer that is from before the instruction is looked behind', async () => {
+  const { outcome } = await update({ states: { [LOCK]: [IDLE, LOCKED], [RELEASE]: [LOCKED, IDLE] } })
+  expect(outcome).toMatchObject({ bytes: 300, warnings: [] })
+})
+
+test('a handle that is not given back is told', async () => {
+  const held = { errors: { [RELEASE]: 1 }, states: { [RELEASE]: [LOCKED] } }
+  expect((await update(held)).outcome).toMatchObject({
+    warnings: [matching(/is activated, but the update handle was not released: releasing .*general error/)],
+  })
+  const refused = await update({ errors: { ...held.errors, [VERIFY]: 2 }, states: held.states })
+  expect(refused.outcome).toMatchObject({ status: 2, hint: matching(/NOT released \(releasing .*--force-release/) })
+  const stuck = await update({ errors: { [VERIFY]: 2 }, states: { [RELEASE]: [LOCKED] } })
+  expect(stuck.outcome).toMatchObject({ status: 2, hint: matching(/NOT released \(releasing .*still locked/) })
+  const unforced = await update({ owner: 5, errors: { [FORCE]: 1 }, states: { [FORCE]: [LOCKED] } }, true)
+  expect(unforced.outcome).toMatchObject({ status: 1, message: matching(/^releasing the handle by force: /) })
+  expect(unforced.steps).toEqual([FORCE])
+})
+
 test('a busy device is asked again; one that stays busy is left', async () => {
   let refusals = 0
   const busy = await update({

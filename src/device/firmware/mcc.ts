@@ -22,8 +22,9 @@ export const controlState = { idle: 0, locked: 1, initialize: 2, download: 3 } a
 const intervals: Readonly<Record<number, number>> = { [controlState.initialize]: 240 }
 const INTERVAL = 80
 const FIRST_INTERVAL = 5
-/** Looks at one state, as mstflint takes them. */
+/** Looks at one state, as mstflint takes them; fewer where firmware has nothing to do for it. */
 const MOST_LOOKS = 3000
+const FEW_LOOKS = 100
 /** Milliseconds for which an instruction is repeated while the device is busy. */
 const BUSY_PATIENCE = 10_000
 const BUSY = new Set(['BUSY', 'RESOURCE_NOT_AVAILABLE', 'RES_BUSY', 'NOT_READY', 'NO_RES_ERR'])
@@ -56,9 +57,12 @@ export class UpdateRefused extends Error {
   /** error_code of MCC. */
   readonly status: number
   readonly statusName: string
+  /** control_state of MCC. */
+  readonly state: number
   readonly hint: string | undefined
   constructor(step: string, { state, error }: Pick<ControlStatus, 'state' | 'error'>, syndrome = 0) {
     super(`${step}: firmware refused: ${updateErrorName(error)} (MCC error ${hex(error)}, ${controlStateName(state)})`)
+    this.state = state
     this.status = error
     this.statusName = updateErrorName(error)
     this.syndrome = syndrome
@@ -125,15 +129,17 @@ export class UpdateHandle {
     device: Device,
     { force, pause }: { readonly force: boolean; readonly pause: Pause },
   ): Promise<UpdateHandle> {
-    if (force) await instruct(device, 0, instruction.forceRelease)
+    if (force) await forceRelease(device, pause)
     const free = await readControl(device)
     if (free.state !== controlState.idle) throw new HandleTaken(device, free)
     const handle = new UpdateHandle(device, free.handle, pause)
     try {
-      await handle.instruct(instruction.lock)
+      const status = await handle.instruct(instruction.lock)
+      await handle.reach(instruction.lock, status, controlState.locked, { looks: FEW_LOOKS })
     } catch (error) {
-      // What was not answered may have been done.
-      if (error instanceof DeliveryError) throw withHint(error, await abandonHint(device, handle, error))
+      // What was not answered may have been done, and what was refused half of it.
+      const isHalf = error instanceof UpdateRefused && error.state !== controlState.idle
+      if (error instanceof DeliveryError || isHalf) throw withHint(error, await abandonHint(device, handle, error))
       // Somebody else was faster.
       const now = error instanceof FirmwareError ? await readControl(device) : undefined
       if (now !== undefined && now.state !== controlState.idle) throw new HandleTaken(device, now)
@@ -159,19 +165,27 @@ export class UpdateHandle {
     await this.reach(instruction.activate, status, controlState.locked, { cleanup: true })
   }
 
+  /** @throws UpdateRefused, FirmwareError, DeliveryError: the handle is held still */
   async release(): Promise<void> {
-    await this.instruct(instruction.release, {}, { cleanup: true })
+    await this.giveUp(instruction.release, controlState.idle)
   }
 
   /** Drops what came so far, and gives the handle back; goes on after a signal or a timeout. */
   async abandon(): Promise<void> {
     try {
-      await this.instruct(instruction.cancel, {}, { cleanup: true })
+      await this.giveUp(instruction.cancel, controlState.locked)
     } catch (error) {
       // Where there is nothing to cancel the handle can still be released.
       if (!(error instanceof FirmwareError || error instanceof UpdateRefused)) throw error
     }
     await this.release()
+  }
+
+  /** An error of the step before may still stand there: it does not count where the state is the right one. */
+  private async giveUp(step: number, wanted: number): Promise<void> {
+    const status = await this.instruct(step, {}, { cleanup: true })
+    if (status.state === wanted) return
+    await this.reach(step, status, wanted, { cleanup: true, looks: FEW_LOOKS })
   }
 
   /** What firmware says went wrong, behind a refusal that does not say it. */
@@ -202,21 +216,21 @@ export class UpdateHandle {
     step: number,
     first: ControlStatus,
     wanted: number,
-    options: { readonly cleanup?: boolean } = {},
+    { looks = MOST_LOOKS, ...options }: { readonly cleanup?: boolean; readonly looks?: number } = {},
   ): Promise<void> {
     let status = first
     let wait = FIRST_INTERVAL
-    for (let look = 0; look < MOST_LOOKS; look++) {
+    for (let look = 0; look < looks; look++) {
       if (status.error !== 0) throw new UpdateRefused(instructionName(step), status)
       if (status.state === wanted) return
-      // Nobody leads a handle back to idle but who takes it away.
-      if (status.state === controlState.idle) throw lostHandle(step)
+      // Nobody leads a handle back to idle but who takes it away; the answer to an instruction may be from before it.
+      if (status.state === controlState.idle && look > 0) throw lostHandle(step)
       await this.pause(wait)
       wait = Math.min(wait * 2, intervals[status.state] ?? INTERVAL)
       status = await this.look(options)
     }
     throw new DeliveryError(
-      `${instructionName(step)}: firmware is still ${controlStateName(status.state)} after ${MOST_LOOKS} looks`,
+      `${instructionName(step)}: firmware is still ${controlStateName(status.state)} after ${looks} looks`,
       'ETIMEDOUT',
     )
   }
@@ -252,6 +266,13 @@ async function giveBack(device: Device, error: Error, work: () => Promise<string
     const why = failed instanceof Error ? failed.message : String(failed)
     return `${before}the update handle was NOT released (${why}); ${forceHint(device)}`
   }
+}
+
+/** Takes the handle away from whoever has it. @throws UpdateRefused, FirmwareError, DeliveryError */
+async function forceRelease(device: Device, pause: Pause): Promise<void> {
+  const status = await instruct(device, 0, instruction.forceRelease, { pause })
+  const isDone = status.state === controlState.idle || status.error === 0
+  if (!isDone) throw new UpdateRefused(instructionName(instruction.forceRelease), status)
 }
 
 const lostHandle = (step: number): DeliveryError =>
