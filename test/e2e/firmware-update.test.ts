@@ -135,6 +135,24 @@ describe('an image is checked and burned', () => {
     expect(updatedOf(same).devices).toMatchObject([{ relation: 'same', changed: true, rebootRequired: false }])
   })
 
+  test('a device that cannot be asked afterwards was updated all the same', async () => {
+    const image = imageAt('image.bin', { ...newer, sections: [] })
+    const whole = await update(emu, '--from', image, '--yes', '-v', '--emu-state', at('other'))
+    const commands = whole.stderr.match(/ACCESS_REG \S+/g) ?? []
+    // Each look at the device begins with MGIR: before it is opened to be written, then, and behind the release.
+    const [, opened, behind] = commands.flatMap((one, index) => (one === 'ACCESS_REG MGIR' ? [index] : []))
+    const fault = `errno=EIO@${Number(behind) - Number(opened) + 1}`
+    const { status, stdout } = await update(emu, '--from', image, '--yes', '-j', '--fault', fault, ...state())
+    expect(status).toBe(0)
+    const { data, warnings } = parseEnvelope(stdout)
+    expect(data).toMatchObject({ changed: true, rebootRequired: true })
+    expect(updatedOf({ stdout } as Outcome).devices).toMatchObject([
+      { changed: true, rebootRequired: true, running: '28.43.1014', pending: '28.44.1000', error: null },
+    ])
+    expect(warnings).toEqual([expect.stringMatching(/is activated, but the device could not be queried.*EIO/)])
+    expect(flash()).toBeDefined()
+  })
+
   test('--dry-run, no answer, and nobody to ask: nothing is written', async () => {
     const image = imageAt('image.bin')
     const dry = await update(emu, '--from', image, '--dry-run', '-v', ...state())
