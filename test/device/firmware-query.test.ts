@@ -1,3 +1,4 @@
+import { queryXml } from '../../src/commands/fw/query-xml'
 import { readComponents } from '../../src/device/firmware/components'
 import { queryFirmware } from '../../src/device/firmware/query'
 import { scriptedRegisters, type Access, type ScriptedAnswer } from '../support/scripted-registers'
@@ -118,4 +119,16 @@ test.each([
     return answer
   })
   expect((await queryFirmware(locked)).control.missing).toMatch(reason)
+})
+
+test('a ROM type that is a number has an element of XML all the same', async () => {
+  const { device: bare } = scriptedRegisters(({ id }) => (id === MGIR ? mgir() : BAD_PARAM))
+  const outcome = { name: 'bare', identity: bare.identity, value: await queryFirmware(bare) }
+  const available = new Map([
+    ['FW', '28.44.1000'],
+    ['0x22', '1.2.3'],
+  ])
+  const xml = queryXml([{ outcome, status: '', available }])
+  expect(xml).toContain('<ROM_0x22 current="N/A" available="1.2.3"/>')
+  expect(xml.match(/<(?!\/?[A-Za-z])/g)).toBeNull()
 })

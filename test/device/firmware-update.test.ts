@@ -92,6 +92,7 @@ const matching = (pattern: RegExp): unknown => expect.stringMatching(pattern)
 const waits: number[] = []
 const pause = async (milliseconds: number): Promise<void> => void waits.push(milliseconds)
 beforeEach(() => (waits.length = 0))
+let lastWritten: number | undefined
 const image = Buffer.from(Array.from({ length: 300 }, (_, index) => index % 251))
 const update = async (
   script: Script,
@@ -160,6 +161,41 @@ test('somebody else has the handle: nothing is written; by force it is taken awa
   expect((await update({ owner: 5 }, true)).steps).toEqual([FORCE, LOCK, UPDATE, '3 blocks', VERIFY, ACTIVATE, RELEASE])
 })
 
+test.each<[string, Script, (number | string)[]]>([
+  ['idle', { errors: { [LOCK]: 1 }, states: { [LOCK]: [IDLE] } }, [LOCK]],
+  ['locked', { errors: { [LOCK]: 1 } }, [LOCK, CANCEL, RELEASE]],
+])('a lock that is refused ends it, the state then being %s', async (_, script, expected) => {
+  const { outcome, steps } = await update(script)
+  expect(outcome).toBeInstanceOf(UpdateRefused)
+  expect(outcome).toMatchObject({ status: 1, message: matching(/^locking the update handle: .*general error/) })
+  expect(steps).toEqual(expected)
+})
+
+test('a lock that never comes ends it', async () => {
+  const { outcome, steps } = await update({ states: { [LOCK]: [IDLE] } })
+  expect(outcome).toMatchObject({ errno: 'EBUSY', message: matching(/^locking the update handle: /) })
+  expect(steps).toEqual([LOCK, CANCEL, RELEASE])
+})
+
+test('an answer that is from before the instruction is looked behind', async () => {
+  const { outcome } = await update({ states: { [LOCK]: [IDLE, LOCKED], [RELEASE]: [LOCKED, IDLE] } })
+  expect(outcome).toMatchObject({ bytes: 300, warnings: [] })
+})
+
+test('a handle that is not given back is told', async () => {
+  const held = { errors: { [RELEASE]: 1 }, states: { [RELEASE]: [LOCKED] } }
+  expect((await update(held)).outcome).toMatchObject({
+    warnings: [matching(/is activated, but the update handle was not released: releasing .*general error/)],
+  })
+  const refused = await update({ errors: { ...held.errors, [VERIFY]: 2 }, states: held.states })
+  expect(refused.outcome).toMatchObject({ status: 2, hint: matching(/NOT released \(releasing .*--force-release/) })
+  const stuck = await update({ errors: { [VERIFY]: 2 }, states: { [RELEASE]: [LOCKED] } })
+  expect(stuck.outcome).toMatchObject({ status: 2, hint: matching(/NOT released \(releasing .*still locked/) })
+  const unforced = await update({ owner: 5, errors: { [FORCE]: 1 }, states: { [FORCE]: [LOCKED] } }, true)
+  expect(unforced.outcome).toMatchObject({ status: 1, message: matching(/^releasing the handle by force: /) })
+  expect(unforced.steps).toEqual([FORCE])
+})
+
 test('a busy device is asked again; one that stays busy is left', async () => {
   let refusals = 0
   const busy = await update({
@@ -169,6 +205,26 @@ test('a busy device is asked again; one that stays busy is left', async () => {
   const stuck = await update({ own: ({ id, image: bytes }) => (id === MCC && bytes[3] === VERIFY ? BUSY : undefined) })
   expect(stuck.outcome).toMatchObject({ kind: 'firmware', hint: matching(/handle released/) })
   expect(stuck.steps.slice(-2)).toEqual([CANCEL, RELEASE])
+})
+
+test.each<[string, (access: Access) => boolean, (number | string)[]]>([
+  ['the first look', ({ id, write }) => id === MCC && !write, [LOCK, UPDATE, '3 blocks', VERIFY, ACTIVATE, RELEASE]],
+  [
+    'the lock',
+    ({ id, image: bytes }) => id === MCC && bytes[3] === LOCK,
+    [LOCK, LOCK, LOCK, UPDATE, '3 blocks', VERIFY, ACTIVATE, RELEASE],
+  ],
+  [
+    'a look at the state',
+    ({ id, write, image: bytes }) => id === MCC && !write && bytes.readUInt32BE(8) !== 0,
+    [LOCK, UPDATE, '3 blocks', VERIFY, ACTIVATE, RELEASE],
+  ],
+  ['a block', ({ id }) => id === MCDA, [LOCK, UPDATE, '5 blocks', VERIFY, ACTIVATE, RELEASE]],
+])('%s that a busy device refuses twice is done again', async (_, isRefused, expected) => {
+  let refusals = 0
+  const { steps, outcome } = await update({ own: (access) => (isRefused(access) && refusals++ < 2 ? BUSY : undefined) })
+  expect(outcome).toMatchObject({ bytes: 300, warnings: [] })
+  expect(steps).toEqual(expected)
 })
 
 test('a refused block is explained by the error that MCC has then', async () => {
@@ -211,6 +267,26 @@ test('an activation that was not answered may have been done', async () => {
       id === MCC && bytes[3] === ACTIVATE ? new DeliveryError('no answer', 'ETIMEDOUT') : undefined,
   })
   expect(outcome).toMatchObject({ hint: matching(/fw query tells whether the image was activated$/) })
+})
+
+test.each<[string, Script]>([
+  [
+    'a look at it is refused',
+    {
+      states: { [ACTIVATE]: [ACTIVATING, ACTIVATING, LOCKED] },
+      own: ({ id, write, image: bytes }) => {
+        if (id === MCC && write) lastWritten = bytes[3]
+        return id === MCC && !write && lastWritten === ACTIVATE ? BAD_PARAM : undefined
+      },
+    },
+  ],
+  ['it does not end', { states: { [ACTIVATE]: [ACTIVATING] } }],
+])('an activation that was accepted is not cancelled when %s', async (_, script) => {
+  const { outcome, steps } = await update(script)
+  expect(steps).toEqual([LOCK, UPDATE, '3 blocks', VERIFY, ACTIVATE, RELEASE])
+  expect(outcome).toMatchObject({
+    hint: matching(/^the update handle was released; fw query tells whether the image was activated$/),
+  })
 })
 
 test('a signal ends it between two blocks, and the handle is given back', async () => {

@@ -135,6 +135,24 @@ describe('an image is checked and burned', () => {
     expect(updatedOf(same).devices).toMatchObject([{ relation: 'same', changed: true, rebootRequired: false }])
   })
 
+  test('a device that cannot be asked afterwards was updated all the same', async () => {
+    const image = imageAt('image.bin', { ...newer, sections: [] })
+    const whole = await update(emu, '--from', image, '--yes', '-v', '--emu-state', at('other'))
+    const commands = whole.stderr.match(/ACCESS_REG \S+/g) ?? []
+    // Each look at the device begins with MGIR: before it is opened to be written, then, and behind the release.
+    const [, opened, behind] = commands.flatMap((one, index) => (one === 'ACCESS_REG MGIR' ? [index] : []))
+    const fault = `errno=EIO@${Number(behind) - Number(opened) + 1}`
+    const { status, stdout } = await update(emu, '--from', image, '--yes', '-j', '--fault', fault, ...state())
+    expect(status).toBe(0)
+    const { data, warnings } = parseEnvelope(stdout)
+    expect(data).toMatchObject({ changed: true, rebootRequired: true })
+    expect(updatedOf({ stdout } as Outcome).devices).toMatchObject([
+      { changed: true, rebootRequired: true, running: '28.43.1014', pending: '28.44.1000', error: null },
+    ])
+    expect(warnings).toEqual([expect.stringMatching(/is activated, but the device could not be queried.*EIO/)])
+    expect(flash()).toBeDefined()
+  })
+
   test('--dry-run, no answer, and nobody to ask: nothing is written', async () => {
     const image = imageAt('image.bin')
     const dry = await update(emu, '--from', image, '--dry-run', '-v', ...state())
@@ -180,6 +198,21 @@ describe('bad input: a reason, and nothing is sent', () => {
     mkdirSync(at('empty'))
     await refused(2, /has no image for PSID MT_0000000838/, '--from', at('empty'))
     await refused(2, /a card has one flash/, emu, '--from', imageAt('e'))
+  })
+
+  test('a variant of the board is another PSID: no folder and no archive gives it; named, --force takes it', async () => {
+    const psid = 'MT_0001000838'
+    mkdirSync(at('variants'))
+    const image = imageAt('variants/a.bin', { ...newer, psid })
+    await refused(2, /is for PSID MT_0001000838, this device has MT_0000000838[^]*--force takes it/, '--from', image)
+    const recipe = { boards: [{ psid, parts: [{ bytes: buildImage({ ...newer, psid }).bytes }] }] }
+    writeFileSync(at('variants.mfa'), buildArchive(recipe))
+    for (const from of [at('variants'), at('variants.mfa')])
+      for (const force of [[], ['--force']])
+        await refused(2, /has no image for PSID MT_0000000838/, '--from', from, ...force)
+    const named = await update(emu, '--from', image, '--force', '--dry-run', ...state())
+    expect([named.status, named.stdout]).toEqual([0, `${emu}: would write 28.44.1000 in place of 28.43.1014\n`])
+    expect(named.stderr).toMatch(/another variant of the board/)
   })
 
   test('a folder with two candidates', async () => {

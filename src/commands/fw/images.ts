@@ -88,7 +88,7 @@ async function ofArchive(
   if (problem !== undefined) throw damage(file, [problem])
   const images: ImageFile[] = []
   for (const { psid } of archive.boards) {
-    if (!psids.some((one) => ['same', 'minor'].includes(matchPsid(psid, one)))) continue
+    if (!psids.some((one) => matchPsid(psid, one) === 'same')) continue
     const image = parseImage(await extractImage(bytes, archive, psid))
     images.push(imageFile(file, hashOf(bytes), image, psid))
   }

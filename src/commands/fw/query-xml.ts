@@ -35,8 +35,11 @@ function deviceElement(shown: Shown): string {
   ].join('')
 }
 
-/** "FW (Running)" is FW_Running. */
-const elementName = (name: string): string => name.replace(/ /g, '_').replace(/[^\w.-]/g, '')
+/** "FW (Running)" is FW_Running; a ROM type that has a number alone is ROM_0x22, for a name of XML begins with a letter. */
+function elementName(name: string): string {
+  const word = name.replace(/ /g, '_').replace(/[^\w.-]/g, '')
+  return /^[A-Za-z]/.test(word) ? word : `ROM_${word}`
+}
 
 function attributesText(values: Readonly<Record<string, string>>): string {
   return Object.entries(values)

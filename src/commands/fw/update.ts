@@ -1,5 +1,5 @@
 import type { Device } from '../../device/device'
-import { Unsupported, UsageError } from '../../device/errors'
+import { Interrupted, Unsupported, UsageError, withHint } from '../../device/errors'
 import { planUpdate, type UpdatePlan } from '../../device/firmware/plan'
 import { queryFirmware, type FirmwareInfo } from '../../device/firmware/query'
 import { updateFirmware, type UpdateSummary } from '../../device/firmware/update'
@@ -24,7 +24,7 @@ interface Planned {
 /** What an update came to. */
 interface Updated {
   readonly summary: UpdateSummary
-  /** What is on flash afterwards. */
+  /** What is on flash afterwards; as it was planned where the device can no longer be asked. */
   readonly after: FirmwareInfo
 }
 
@@ -133,7 +133,16 @@ async function writeOne(
     forceRelease: own.forceRelease === true,
     onProgress: (count) => void progress.step(count),
   })
-  return { summary, after: await queryFirmware(device) }
+  const planned = { ...info, pending: candidate.info.version }
+  try {
+    return { summary, after: await queryFirmware(device) }
+  } catch (error) {
+    if (!(error instanceof Error) || describeError(error).kind === 'internal') throw error
+    if (error instanceof Interrupted)
+      throw withHint(error, 'the image IS activated: a reset loads it (fw reset, or a reboot)')
+    const warning = `the image is activated, but the device could not be queried afterwards: ${error.message}`
+    return { summary: { ...summary, warnings: [...summary.warnings, warning] }, after: planned }
+  }
 }
 
 function result(

@@ -22,8 +22,9 @@ export const controlState = { idle: 0, locked: 1, initialize: 2, download: 3 } a
 const intervals: Readonly<Record<number, number>> = { [controlState.initialize]: 240 }
 const INTERVAL = 80
 const FIRST_INTERVAL = 5
-/** Looks at one state, as mstflint takes them. */
+/** Looks at one state, as mstflint takes them; fewer where firmware has nothing to do for it. */
 const MOST_LOOKS = 3000
+const FEW_LOOKS = 100
 /** Milliseconds for which an instruction is repeated while the device is busy. */
 const BUSY_PATIENCE = 10_000
 const BUSY = new Set(['BUSY', 'RESOURCE_NOT_AVAILABLE', 'RES_BUSY', 'NOT_READY', 'NO_RES_ERR'])
@@ -56,9 +57,12 @@ export class UpdateRefused extends Error {
   /** error_code of MCC. */
   readonly status: number
   readonly statusName: string
+  /** control_state of MCC. */
+  readonly state: number
   readonly hint: string | undefined
   constructor(step: string, { state, error }: Pick<ControlStatus, 'state' | 'error'>, syndrome = 0) {
     super(`${step}: firmware refused: ${updateErrorName(error)} (MCC error ${hex(error)}, ${controlStateName(state)})`)
+    this.state = state
     this.status = error
     this.statusName = updateErrorName(error)
     this.syndrome = syndrome
@@ -87,13 +91,21 @@ export class HandleTaken extends Error {
 export const forceHint = ({ identity }: Device): string =>
   `when no other tool updates ${identity.node}: --force-release of fw update takes the handle away, as does a reset`
 
-/** Reads MCC. With handle 0 firmware hands one out, where nobody has it. */
-export async function readControl(device: Device, handle = 0): Promise<ControlStatus> {
+interface ReadOptions {
+  readonly pause: Pause
+  readonly cleanup?: boolean
+}
+
+/** Reads MCC, again and again while the device is busy. With handle 0 firmware hands one out, where nobody has it. */
+async function readControl(
+  device: Device,
+  handle: number,
+  { pause, cleanup = false }: ReadOptions,
+): Promise<ControlStatus> {
   const target = registerTarget(device.catalogue, 'MCC')
   const image = device.codec.encode(target.layout, { update_handle: handle })
-  return statusOf(
-    decodeRegister(device.codec, target, await accessRegister(device, target, 'read', image)).values ?? {},
-  )
+  const answer = await patiently(pause, () => accessRegister(device, target, 'read', image, undefined, { cleanup }))
+  return statusOf(decodeRegister(device.codec, target, answer).values ?? {})
 }
 
 function statusOf(values: Struct): ControlStatus {
@@ -125,17 +137,19 @@ export class UpdateHandle {
     device: Device,
     { force, pause }: { readonly force: boolean; readonly pause: Pause },
   ): Promise<UpdateHandle> {
-    if (force) await instruct(device, 0, instruction.forceRelease)
-    const free = await readControl(device)
+    if (force) await forceRelease(device, pause)
+    const free = await readControl(device, 0, { pause })
     if (free.state !== controlState.idle) throw new HandleTaken(device, free)
     const handle = new UpdateHandle(device, free.handle, pause)
     try {
-      await handle.instruct(instruction.lock)
+      const status = await handle.instruct(instruction.lock)
+      await handle.reach(instruction.lock, status, controlState.locked, { looks: FEW_LOOKS })
     } catch (error) {
-      // What was not answered may have been done.
-      if (error instanceof DeliveryError) throw withHint(error, await abandonHint(device, handle, error))
+      // What was not answered may have been done, and what was refused half of it.
+      const isHalf = error instanceof UpdateRefused && error.state !== controlState.idle
+      if (error instanceof DeliveryError || isHalf) throw withHint(error, await abandonHint(device, handle, error))
       // Somebody else was faster.
-      const now = error instanceof FirmwareError ? await readControl(device) : undefined
+      const now = error instanceof FirmwareError ? await readControl(device, 0, { pause }) : undefined
       if (now !== undefined && now.state !== controlState.idle) throw new HandleTaken(device, now)
       throw error
     }
@@ -159,14 +173,15 @@ export class UpdateHandle {
     await this.reach(instruction.activate, status, controlState.locked, { cleanup: true })
   }
 
+  /** @throws UpdateRefused, FirmwareError, DeliveryError: the handle is held still */
   async release(): Promise<void> {
-    await this.instruct(instruction.release, {}, { cleanup: true })
+    await this.giveUp(instruction.release, controlState.idle)
   }
 
   /** Drops what came so far, and gives the handle back; goes on after a signal or a timeout. */
   async abandon(): Promise<void> {
     try {
-      await this.instruct(instruction.cancel, {}, { cleanup: true })
+      await this.giveUp(instruction.cancel, controlState.locked)
     } catch (error) {
       // Where there is nothing to cancel the handle can still be released.
       if (!(error instanceof FirmwareError || error instanceof UpdateRefused)) throw error
@@ -174,10 +189,25 @@ export class UpdateHandle {
     await this.release()
   }
 
+  /** An error of the step before may still stand there: it does not count where the state is the right one. */
+  private async giveUp(step: number, wanted: number): Promise<void> {
+    const status = await this.instruct(step, {}, { cleanup: true })
+    if (status.state === wanted) return
+    await this.reach(step, status, wanted, { cleanup: true, looks: FEW_LOOKS })
+  }
+
+  /** Sends a block, again and again while the device is busy and the handle is ours: another's makes it refuse alike. */
+  send(work: () => Promise<unknown>): Promise<unknown> {
+    return patiently(this.pause, work, async () => {
+      const { handle, error } = await this.look({})
+      return handle === this.number && error === 0
+    })
+  }
+
   /** What firmware says went wrong, behind a refusal that does not say it. */
   async explain(error: FirmwareError, step: string): Promise<Error> {
     try {
-      const status = await readControl(this.device, this.number)
+      const status = await this.look({})
       if (status.error !== 0) return new UpdateRefused(step, status, error.syndrome)
       if (status.handle !== this.number)
         return Object.assign(error, {
@@ -202,44 +232,60 @@ export class UpdateHandle {
     step: number,
     first: ControlStatus,
     wanted: number,
-    options: { readonly cleanup?: boolean } = {},
+    { looks = MOST_LOOKS, ...options }: { readonly cleanup?: boolean; readonly looks?: number } = {},
   ): Promise<void> {
     let status = first
     let wait = FIRST_INTERVAL
-    for (let look = 0; look < MOST_LOOKS; look++) {
+    for (let look = 0; look < looks; look++) {
       if (status.error !== 0) throw new UpdateRefused(instructionName(step), status)
       if (status.state === wanted) return
-      // Nobody leads a handle back to idle but who takes it away.
-      if (status.state === controlState.idle) throw lostHandle(step)
+      // Nobody leads a handle back to idle but who takes it away; the answer to an instruction may be from before it.
+      if (status.state === controlState.idle && look > 0) throw lostHandle(step)
       await this.pause(wait)
       wait = Math.min(wait * 2, intervals[status.state] ?? INTERVAL)
       status = await this.look(options)
     }
     throw new DeliveryError(
-      `${instructionName(step)}: firmware is still ${controlStateName(status.state)} after ${MOST_LOOKS} looks`,
+      `${instructionName(step)}: firmware is still ${controlStateName(status.state)} after ${looks} looks`,
       'ETIMEDOUT',
     )
   }
 
-  private async look({ cleanup = false }: { readonly cleanup?: boolean }): Promise<ControlStatus> {
-    const target = registerTarget(this.device.catalogue, 'MCC')
-    const image = this.device.codec.encode(target.layout, { update_handle: this.number })
-    const answer = await accessRegister(this.device, target, 'read', image, undefined, { cleanup })
-    return statusOf(decodeRegister(this.device.codec, target, answer).values ?? {})
+  private look(options: { readonly cleanup?: boolean }): Promise<ControlStatus> {
+    return readControl(this.device, this.number, { pause: this.pause, ...options })
   }
 }
 
 /** Cancels the update and gives the handle back after an error; in words, behind what helps against the error itself. */
-export async function abandonHint(device: Device, handle: UpdateHandle, error: Error): Promise<string> {
+export const abandonHint = (device: Device, handle: UpdateHandle, error: Error): Promise<string> =>
+  giveBack(device, error, async () => {
+    await handle.abandon()
+    return 'the update was cancelled and its handle released'
+  })
+
+/** The same, without cancelling: what is being activated must go on. */
+export const releaseHint = (device: Device, handle: UpdateHandle, error: Error): Promise<string> =>
+  giveBack(device, error, async () => {
+    await handle.release()
+    return 'the update handle was released'
+  })
+
+async function giveBack(device: Device, error: Error, work: () => Promise<string>): Promise<string> {
   const { hint } = error as { hint?: string }
   const before = hint === undefined ? '' : `${hint}; `
   try {
-    await handle.abandon()
-    return `${before}the update was cancelled and its handle released`
+    return `${before}${await work()}`
   } catch (failed) {
     const why = failed instanceof Error ? failed.message : String(failed)
     return `${before}the update handle was NOT released (${why}); ${forceHint(device)}`
   }
+}
+
+/** Takes the handle away from whoever has it. @throws UpdateRefused, FirmwareError, DeliveryError */
+async function forceRelease(device: Device, pause: Pause): Promise<void> {
+  const status = await instruct(device, 0, instruction.forceRelease, { pause })
+  const isDone = status.state === controlState.idle || status.error === 0
+  if (!isDone) throw new UpdateRefused(instructionName(instruction.forceRelease), status)
 }
 
 const lostHandle = (step: number): DeliveryError =>
@@ -260,16 +306,31 @@ async function instruct(
 ): Promise<ControlStatus> {
   const target = registerTarget(device.catalogue, 'MCC')
   const image = device.codec.encode(target.layout, { instruction: what, update_handle: handle, ...fields })
+  const write = async (): Promise<Uint8Array> => {
+    try {
+      return await accessRegister(device, target, 'write', image, undefined, { cleanup })
+    } catch (error) {
+      throw (error instanceof FirmwareError ? errorIn(device, error, what) : undefined) ?? error
+    }
+  }
+  // Where somebody else has the handle a lock is refused alike.
+  const isFree = async (): Promise<boolean> => (await readControl(device, handle, { pause })).state === controlState.idle
+  const answer = await patiently(pause, write, what === instruction.lock ? isFree : undefined)
+  return statusOf(decodeRegister(device.codec, target, answer).values ?? {})
+}
+
+/** Does it again and again while the device is busy, and there is hope. */
+async function patiently<T>(
+  pause: Pause,
+  work: () => Promise<T>,
+  hasHope: () => Promise<boolean> = async () => true,
+): Promise<T> {
   for (let waited = 0; ; waited += INTERVAL) {
     try {
-      const answer = await accessRegister(device, target, 'write', image, undefined, { cleanup })
-      return statusOf(decodeRegister(device.codec, target, answer).values ?? {})
+      return await work()
     } catch (error) {
-      if (!(error instanceof FirmwareError)) throw error
-      const refusal = errorIn(device, error, what)
-      if (refusal !== undefined) throw refusal
-      const isLock = what === instruction.lock
-      if (!BUSY.has(error.statusName) || waited >= BUSY_PATIENCE || isLock) throw error
+      const isBusy = error instanceof FirmwareError && BUSY.has(error.statusName)
+      if (!isBusy || waited >= BUSY_PATIENCE || !(await hasHope())) throw error
       await pause(INTERVAL)
     }
   }

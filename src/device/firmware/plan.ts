@@ -32,7 +32,7 @@ export interface UpdatePlan<T extends Candidate = Candidate> {
 }
 
 export interface PlanOptions {
-  /** Older versions, the same one, and images before which a reset should stand. */
+  /** Older versions, the same one, images before which a reset should stand, and a named one of another variant of the board. */
   readonly force?: boolean
   /** Where the candidates came from, for what is said about them. */
   readonly from: string
@@ -46,7 +46,8 @@ export function planUpdate<T extends Candidate>(
   candidates: readonly T[],
   { force = false, from, isNamed = false }: PlanOptions,
 ): UpdatePlan<T> {
-  const matching = fitting(info, candidates)
+  // Another variant of the board is another PSID: only who names the image and insists gets it.
+  const matching = fitting(info, candidates, force && isNamed)
   const [candidate, other] = matching
   const refuse = (relation: Relation, refusal: Error): UpdatePlan<T> => ({
     relation,
@@ -64,11 +65,10 @@ export function planUpdate<T extends Candidate>(
   return compared(info, candidate, force)
 }
 
-/** Those of the same PSID; where there is none, those of a variant of the same board. */
-function fitting<T extends Candidate>({ psid }: FirmwareInfo, candidates: readonly T[]): T[] {
-  const of = (kind: string): T[] => candidates.filter((one) => matchPsid(one.psid, psid) === kind)
-  const same = of('same')
-  return same.length > 0 ? same : of('minor')
+/** Those of the same PSID, and those of another variant of the same board where these are taken too. */
+function fitting<T extends Candidate>({ psid }: FirmwareInfo, candidates: readonly T[], takesVariants: boolean): T[] {
+  const kinds = takesVariants ? ['same', 'minor'] : ['same']
+  return candidates.filter((one) => kinds.includes(matchPsid(one.psid, psid)))
 }
 
 function compared<T extends Candidate>(info: FirmwareInfo, candidate: T, force: boolean): UpdatePlan<T> {
@@ -119,7 +119,9 @@ function noneFits(
   if (isNamed === true && only !== undefined)
     return new UsageError(
       `${only.label} is for PSID ${only.psid || '(none)'}, this device has ${psid || 'none'}`,
-      'an image of another PSID can leave the card unusable; the vendor has images by PSID',
+      `an image of another PSID can leave the card unusable; the vendor has images by PSID${
+        matchPsid(only.psid, psid) === 'minor' ? '; this one is for a variant of the same board: --force takes it' : ''
+      }`,
     )
   return new UsageError(`${from} has no image for PSID ${psid || '(none)'}`, 'fw show names the PSIDs of files')
 }

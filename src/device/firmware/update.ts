@@ -1,9 +1,8 @@
-import { DeliveryError } from '../../transport/contract'
 import type { Device } from '../device'
 import { FirmwareError, Unsupported, withHint } from '../errors'
 import { accessRegister, registerInbox, registerTarget, registerTitle } from '../registers'
 import { BOOT_IMAGE, readComponents, type FirmwareComponent } from './components'
-import { abandonHint, sleep, UpdateHandle, type Pause } from './mcc'
+import { abandonHint, releaseHint, sleep, UpdateHandle, UpdateRefused, type Pause } from './mcc'
 
 export interface UpdateOptions {
   /** Called with the bytes of each block that was written. */
@@ -56,12 +55,14 @@ export async function updateFirmware(
     await handle.activate()
   } catch (error) {
     if (!(error instanceof Error)) throw error
-    // What was not answered may have been done.
-    const isUnsure = isActivating && error instanceof DeliveryError
-    const flash = isUnsure
-      ? 'fw query tells whether the image was activated'
-      : 'the firmware on flash is the one of before'
-    throw withHint(error, `${await abandonHint(device, handle, error)}; ${flash}`)
+    // Once it was asked to activate, only an error code of firmware says that it did not: nothing is cancelled then.
+    const isUnsure = isActivating && !(error instanceof UpdateRefused)
+    throw withHint(
+      error,
+      isUnsure
+        ? `${await releaseHint(device, handle, error)}; fw query tells whether the image was activated`
+        : `${await abandonHint(device, handle, error)}; the firmware on flash is the one of before`,
+    )
   }
   const warnings: string[] = []
   try {
@@ -114,7 +115,8 @@ async function download(
   for (let offset = 0; offset < data.length; offset += size) {
     const block = data.subarray(offset, offset + size)
     try {
-      await write(dataImage(handle.number, offset, block))
+      const register = dataImage(handle.number, offset, block)
+      await handle.send(() => write(register))
     } catch (error) {
       if (!(error instanceof FirmwareError)) throw error
       throw await handle.explain(error, `writing byte ${offset}`)
