@@ -314,7 +314,8 @@ async function instruct(
     }
   }
   // Where somebody else has the handle a lock is refused alike.
-  const isFree = async (): Promise<boolean> => (await readControl(device, handle, { pause })).state === controlState.idle
+  const isFree = async (): Promise<boolean> =>
+    (await readControl(device, handle, { pause })).state === controlState.idle
   const answer = await patiently(pause, write, what === instruction.lock ? isFree : undefined)
   return statusOf(decodeRegister(device.codec, target, answer).values ?? {})
 }
