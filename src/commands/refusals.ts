@@ -7,7 +7,7 @@ export interface Refused<T> {
   readonly error: FirmwareError
 }
 
-export interface Collected<T, R> {
+interface Collected<T, R> {
   readonly found: R[]
   readonly refused: Refused<T>[]
   /** What kept the device from being reached; what was found until then is kept. */

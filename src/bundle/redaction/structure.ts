@@ -103,7 +103,7 @@ function written(kind: 'serial' | 'hostname', value: unknown): Omit<Placed, 'key
 }
 
 /** Bytes of an array of dwords or of bytes, big-endian. */
-export function bytesOf(value: unknown): Uint8Array | undefined {
+function bytesOf(value: unknown): Uint8Array | undefined {
   if (!Array.isArray(value) || value.length < 2) return undefined
   const numbers = value as readonly unknown[]
   if (!numbers.every((one): one is number => typeof one === 'number' && Number.isInteger(one) && one >= 0))
