@@ -207,6 +207,26 @@ test('a busy device is asked again; one that stays busy is left', async () => {
   expect(stuck.steps.slice(-2)).toEqual([CANCEL, RELEASE])
 })
 
+test.each<[string, (access: Access) => boolean, (number | string)[]]>([
+  ['the first look', ({ id, write }) => id === MCC && !write, [LOCK, UPDATE, '3 blocks', VERIFY, ACTIVATE, RELEASE]],
+  [
+    'the lock',
+    ({ id, image: bytes }) => id === MCC && bytes[3] === LOCK,
+    [LOCK, LOCK, LOCK, UPDATE, '3 blocks', VERIFY, ACTIVATE, RELEASE],
+  ],
+  [
+    'a look at the state',
+    ({ id, write, image: bytes }) => id === MCC && !write && bytes.readUInt32BE(8) !== 0,
+    [LOCK, UPDATE, '3 blocks', VERIFY, ACTIVATE, RELEASE],
+  ],
+  ['a block', ({ id }) => id === MCDA, [LOCK, UPDATE, '5 blocks', VERIFY, ACTIVATE, RELEASE]],
+])('%s that a busy device refuses twice is done again', async (_, isRefused, expected) => {
+  let refusals = 0
+  const { steps, outcome } = await update({ own: (access) => (isRefused(access) && refusals++ < 2 ? BUSY : undefined) })
+  expect(outcome).toMatchObject({ bytes: 300, warnings: [] })
+  expect(steps).toEqual(expected)
+})
+
 test('a refused block is explained by the error that MCC has then', async () => {
   let isRefused = false
   const { steps, outcome } = await update({

@@ -91,13 +91,21 @@ export class HandleTaken extends Error {
 export const forceHint = ({ identity }: Device): string =>
   `when no other tool updates ${identity.node}: --force-release of fw update takes the handle away, as does a reset`
 
-/** Reads MCC. With handle 0 firmware hands one out, where nobody has it. */
-export async function readControl(device: Device, handle = 0): Promise<ControlStatus> {
+interface ReadOptions {
+  readonly pause: Pause
+  readonly cleanup?: boolean
+}
+
+/** Reads MCC, again and again while the device is busy. With handle 0 firmware hands one out, where nobody has it. */
+async function readControl(
+  device: Device,
+  handle: number,
+  { pause, cleanup = false }: ReadOptions,
+): Promise<ControlStatus> {
   const target = registerTarget(device.catalogue, 'MCC')
   const image = device.codec.encode(target.layout, { update_handle: handle })
-  return statusOf(
-    decodeRegister(device.codec, target, await accessRegister(device, target, 'read', image)).values ?? {},
-  )
+  const answer = await patiently(pause, () => accessRegister(device, target, 'read', image, undefined, { cleanup }))
+  return statusOf(decodeRegister(device.codec, target, answer).values ?? {})
 }
 
 function statusOf(values: Struct): ControlStatus {
@@ -130,7 +138,7 @@ export class UpdateHandle {
     { force, pause }: { readonly force: boolean; readonly pause: Pause },
   ): Promise<UpdateHandle> {
     if (force) await forceRelease(device, pause)
-    const free = await readControl(device)
+    const free = await readControl(device, 0, { pause })
     if (free.state !== controlState.idle) throw new HandleTaken(device, free)
     const handle = new UpdateHandle(device, free.handle, pause)
     try {
@@ -141,7 +149,7 @@ export class UpdateHandle {
       const isHalf = error instanceof UpdateRefused && error.state !== controlState.idle
       if (error instanceof DeliveryError || isHalf) throw withHint(error, await abandonHint(device, handle, error))
       // Somebody else was faster.
-      const now = error instanceof FirmwareError ? await readControl(device) : undefined
+      const now = error instanceof FirmwareError ? await readControl(device, 0, { pause }) : undefined
       if (now !== undefined && now.state !== controlState.idle) throw new HandleTaken(device, now)
       throw error
     }
@@ -188,10 +196,18 @@ export class UpdateHandle {
     await this.reach(step, status, wanted, { cleanup: true, looks: FEW_LOOKS })
   }
 
+  /** Sends a block, again and again while the device is busy and the handle is ours: another's makes it refuse alike. */
+  send(work: () => Promise<unknown>): Promise<unknown> {
+    return patiently(this.pause, work, async () => {
+      const { handle, error } = await this.look({})
+      return handle === this.number && error === 0
+    })
+  }
+
   /** What firmware says went wrong, behind a refusal that does not say it. */
   async explain(error: FirmwareError, step: string): Promise<Error> {
     try {
-      const status = await readControl(this.device, this.number)
+      const status = await this.look({})
       if (status.error !== 0) return new UpdateRefused(step, status, error.syndrome)
       if (status.handle !== this.number)
         return Object.assign(error, {
@@ -235,11 +251,8 @@ export class UpdateHandle {
     )
   }
 
-  private async look({ cleanup = false }: { readonly cleanup?: boolean }): Promise<ControlStatus> {
-    const target = registerTarget(this.device.catalogue, 'MCC')
-    const image = this.device.codec.encode(target.layout, { update_handle: this.number })
-    const answer = await accessRegister(this.device, target, 'read', image, undefined, { cleanup })
-    return statusOf(decodeRegister(this.device.codec, target, answer).values ?? {})
+  private look(options: { readonly cleanup?: boolean }): Promise<ControlStatus> {
+    return readControl(this.device, this.number, { pause: this.pause, ...options })
   }
 }
 
@@ -293,16 +306,32 @@ async function instruct(
 ): Promise<ControlStatus> {
   const target = registerTarget(device.catalogue, 'MCC')
   const image = device.codec.encode(target.layout, { instruction: what, update_handle: handle, ...fields })
+  const write = async (): Promise<Uint8Array> => {
+    try {
+      return await accessRegister(device, target, 'write', image, undefined, { cleanup })
+    } catch (error) {
+      throw (error instanceof FirmwareError ? errorIn(device, error, what) : undefined) ?? error
+    }
+  }
+  // Where somebody else has the handle a lock is refused alike.
+  const isFree = async (): Promise<boolean> =>
+    (await readControl(device, handle, { pause })).state === controlState.idle
+  const answer = await patiently(pause, write, what === instruction.lock ? isFree : undefined)
+  return statusOf(decodeRegister(device.codec, target, answer).values ?? {})
+}
+
+/** Does it again and again while the device is busy, and there is hope. */
+async function patiently<T>(
+  pause: Pause,
+  work: () => Promise<T>,
+  hasHope: () => Promise<boolean> = async () => true,
+): Promise<T> {
   for (let waited = 0; ; waited += INTERVAL) {
     try {
-      const answer = await accessRegister(device, target, 'write', image, undefined, { cleanup })
-      return statusOf(decodeRegister(device.codec, target, answer).values ?? {})
+      return await work()
     } catch (error) {
-      if (!(error instanceof FirmwareError)) throw error
-      const refusal = errorIn(device, error, what)
-      if (refusal !== undefined) throw refusal
-      const isLock = what === instruction.lock
-      if (!BUSY.has(error.statusName) || waited >= BUSY_PATIENCE || isLock) throw error
+      const isBusy = error instanceof FirmwareError && BUSY.has(error.statusName)
+      if (!isBusy || waited >= BUSY_PATIENCE || !(await hasHope())) throw error
       await pause(INTERVAL)
     }
   }

@@ -115,7 +115,8 @@ async function download(
   for (let offset = 0; offset < data.length; offset += size) {
     const block = data.subarray(offset, offset + size)
     try {
-      await write(dataImage(handle.number, offset, block))
+      const register = dataImage(handle.number, offset, block)
+      await handle.send(() => write(register))
     } catch (error) {
       if (!(error instanceof FirmwareError)) throw error
       throw await handle.explain(error, `writing byte ${offset}`)
