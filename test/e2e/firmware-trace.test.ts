@@ -5,7 +5,7 @@ import path from 'node:path'
 import { emulated, mlx5ctl, type Outcome } from '../support/cli'
 import { describeUnless, missingForEmulatedNodes } from '../support/oracle'
 import { runInProcess } from '../support/program'
-import { parseEnvelope } from '../support/schema'
+import { parseEnvelope, parseTraceEvents } from '../support/schema'
 
 let folder: string
 beforeEach(() => (folder = mkdtempSync(path.join(tmpdir(), 'mlx5ctl-fwtrace-'))))
@@ -48,9 +48,7 @@ describe('fwtrace of a device in process', () => {
     expect(records.slice(0, -1).map(lineOf)).toEqual(lines)
     expect(records.at(-1)).toMatchObject({ type: 'summary', messages: lines.length, overwrittenBlocks: 0 })
 
-    const { traceEvents } = JSON.parse(await run('--format', 'trace')) as {
-      traceEvents: { name: string; ph: string; s?: string; ts: number; tid: number; args: Record<string, string> }[]
-    }
+    const { traceEvents } = parseTraceEvents(await run('--format', 'trace'))
     const instants = traceEvents.filter(({ ph }) => ph === 'i')
     expect(instants.map(({ name, tid, s }) => [name, tid, s])).toEqual(
       messages.map(({ text, eventId }) => [text, eventId, 't']),
@@ -243,7 +241,7 @@ describeUnless(missingForEmulatedNodes(), 'fwtrace through real nodes', () => {
        until grep -q umem_reg log 2>/dev/null; do sleep 0.02; done; sleep 0.3; kill -${signal} $pid; wait $pid; echo $?; ls`,
     )
     expect([stdout, stderr]).toEqual([`${code}\nlog\ntrace.json\n`, ''])
-    const { traceEvents } = JSON.parse(readFileSync(at('trace.json'), 'utf8')) as { traceEvents: unknown[] }
+    const { traceEvents } = parseTraceEvents(readFileSync(at('trace.json'), 'utf8'))
     expect(traceEvents.length).toBeGreaterThan(50)
     const named = events().flatMap(({ event, name }) =>
       event === 'command' ? [name] : event === 'umem_unreg' ? [event] : [],

@@ -21,6 +21,26 @@ export function parseEnvelope(text: string): Envelope {
   return envelope
 }
 
+export interface TraceEventFile {
+  readonly displayTimeUnit: string
+  readonly traceEvents: readonly {
+    readonly name: string
+    readonly ph: string
+    readonly s?: string
+    readonly ts: number
+    readonly pid: number
+    readonly tid: number
+    readonly args: Readonly<Record<string, unknown>>
+  }[]
+}
+
+/** Parses what --format trace wrote, and checks it with the schema of the format. */
+export function parseTraceEvents(text: string): TraceEventFile {
+  const file = JSON.parse(text) as TraceEventFile
+  check('trace-events', file)
+  return file
+}
+
 /** @throws Error that says what does not fit the schema of this name */
 export function check(name: string, value: unknown): void {
   const file = path.resolve(__dirname, '../../schema', `${name}.json`)
