@@ -16,6 +16,7 @@ import { samplesOf } from './counters/prometheus'
 import { readDevice, type DeviceRead } from './counters/read'
 import { countersData, countersText, readingData, refusalWarnings, refusedData } from './counters/view'
 import { watch, watchOptions } from './counters/watch'
+import { numberRange } from './number-range'
 import { refuseDeviceOptions, refuseOptions } from './refuse'
 import { withDevice } from './session'
 import type { Context, Result } from './types'
@@ -159,12 +160,10 @@ function scopeOf({ own }: Context): CounterScope {
 function numbers(text: unknown, option: string, key: keyof CounterScope, most: number): CounterScope {
   if (typeof text !== 'string') return {}
   const list = text.split(',').flatMap((part) => {
-    const match = /^(0x[0-9a-f]+|\d+)(?:\.\.(0x[0-9a-f]+|\d+))?$/i.exec(part)
-    const first = Number(match?.[1])
-    const last = match?.[2] === undefined ? first : Number(match[2])
-    if (match === null || last < first || last > most)
+    const range = numberRange(part)
+    if (range === undefined || range.last > most)
       throw new UsageError(`${option} ${part}: it is a number up to ${most}, or a range of them (0..7)`)
-    return [...Array(last - first + 1).keys()].map((index) => first + index)
+    return [...Array(range.last - range.first + 1).keys()].map((index) => range.first + index)
   })
   return { [key]: [...new Set(list)] }
 }

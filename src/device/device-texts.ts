@@ -1,6 +1,7 @@
 import type { Device } from './device'
 import { FirmwareError } from './errors'
 import { accessRegister, registerTarget } from './registers'
+import { asciiText } from '../prm/ascii-text'
 
 /** info_type of MQIS (facts: mstconfig, C.2). */
 const kinds = { name: 1, description: 2, imageVsd: 3, deviceVsd: 4 } as const
@@ -29,10 +30,6 @@ export async function readDeviceText(device: Device, kind: keyof typeof kinds): 
     if (error instanceof FirmwareError) return undefined
     throw error
   }
-  const text = Buffer.concat(parts)
-    .subarray(0, total)
-    .toString('latin1')
-    .replace(/\0.*$/s, '')
-    .replace(/[^ -~]/g, '.')
+  const text = asciiText(Buffer.concat(parts).subarray(0, total))
   return text === '' ? undefined : text
 }

@@ -2,6 +2,7 @@ import type { Catalogue } from './catalogue'
 import type { Codec, Struct } from './codec'
 import { MalformedData } from './errors'
 import { LAST_RESOURCE, segmentType, type Segment } from './segments'
+import { asciiText } from './ascii-text'
 
 /** What may be dumped, and with which arguments. */
 export interface MenuRecord {
@@ -94,7 +95,7 @@ export function decodeSegment(codec: Codec, { type, bytes, offset }: Segment): D
     case segmentType.NOTICE: {
       const { syndrome_id: syndrome } = decoded('resource_dump_error_segment')
       const kind = type === segmentType.ERROR ? 'error' : 'notice'
-      return { kind, syndrome: Number(syndrome), text: textOf(bytes.subarray(RESOURCE_HEADER)) }
+      return { kind, syndrome: Number(syndrome), text: asciiText(bytes.subarray(RESOURCE_HEADER)) }
     }
     case segmentType.MENU:
       return menu(codec, bytes, decoded('resource_dump_menu_segment'))
@@ -139,7 +140,7 @@ const NAME = 16
 
 function menuRecord(values: Struct, record: Uint8Array): MenuRecord {
   const is = (name: string): boolean => values[name] === 1
-  const name = (index: number): string => textOf(record.subarray(4 + index * NAME, 4 + (index + 1) * NAME))
+  const name = (index: number): string => asciiText(record.subarray(4 + index * NAME, 4 + (index + 1) * NAME))
   const index = (which: 1 | 2): IndexRule => ({
     name: name(which),
     supported: is(`support_index${which}`),
@@ -169,14 +170,6 @@ function argumentsOf(values: Struct, type: unknown): DumpArguments {
     num1: Number(values.num_of_obj1),
     num2: Number(values.num_of_obj2),
   }
-}
-
-/** Text up to the first NUL, or to the end of its field; what is not printable is a dot. */
-function textOf(bytes: Uint8Array): string {
-  const end = bytes.indexOf(0)
-  return Buffer.from(end < 0 ? bytes : bytes.subarray(0, end))
-    .toString('latin1')
-    .replace(/[^ -~]/g, '.')
 }
 
 /** major[31:24], minor[23:16], sub[15:0] */

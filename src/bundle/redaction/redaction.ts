@@ -2,6 +2,7 @@ import type { RedactedKind } from '../manifest'
 import { DigitFinder, type Hit } from './digits'
 import { digitsOfText, formsOfGuid, formsOfMac, type Forms } from './representations'
 import { imagesOf, isPlausible, placedSecrets, type Placed } from './structure'
+import { isObject } from '../values'
 
 const tokenNames: Readonly<Record<RedactedKind, string>> = {
   serial: 'SERIAL',
@@ -222,9 +223,6 @@ export class Redaction {
     }
   }
 }
-
-const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value)
 
 const withoutOwnWords = (value: unknown): unknown =>
   isObject(value) ? Object.fromEntries(Object.entries(value).filter(([key]) => !ownWords.has(key))) : value

@@ -3,6 +3,7 @@ import type { TraceMessage } from '../../prm/firmware-trace/decoder'
 import { parseDuration } from '../durations'
 import { parseSize } from '../sizes'
 import type { Context } from '../types'
+import { numberRange } from '../number-range'
 
 export type Source = 'auto' | 'registers' | 'kernel'
 
@@ -46,12 +47,10 @@ export function traceOptions({ own, options }: Context): TraceOptions {
 function idSet(list: string): ReadonlySet<number> {
   const ids = new Set<number>()
   for (const part of list.split(',')) {
-    const match = /^(0x[0-9a-f]+|\d+)(?:\.\.(0x[0-9a-f]+|\d+))?$/i.exec(part)
-    const first = Number(match?.[1] ?? Number.NaN)
-    const last = match?.[2] === undefined ? first : Number(match[2])
-    if (!(first >= 0 && last >= first && last <= 255))
+    const range = numberRange(part)
+    if (range === undefined || range.last > 255)
       throw new UsageError(`--events ${part}: ids of events are 0 to 255, as 0x20, 32..40 or 1,2,3`)
-    for (let id = first; id <= last; id++) ids.add(id)
+    for (let id = range.first; id <= range.last; id++) ids.add(id)
   }
   return ids
 }

@@ -1,3 +1,4 @@
+import { asciiText } from '../../prm/ascii-text'
 import type { Struct } from '../../prm/codec'
 import type { FirmwareVersion } from '../../prm/firmware-image/version'
 import type { Device } from '../device'
@@ -120,11 +121,8 @@ export async function readComponentVersion(
   if (values === undefined) return undefined
   const packed = Number(values.version)
   const version = { major: packed >>> 24, minor: (packed >>> 16) & 0xff, subminor: packed & 0xffff }
-  const text = Buffer.from(values.version_string as number[])
-    .subarray(0, Number(values.version_string_length))
-    .toString('latin1')
-    .replace(/\0.*$/s, '')
-    .replace(/[^ -~]/g, '.')
+  const string = Buffer.from(values.version_string as number[])
+  const text = asciiText(string.subarray(0, Number(values.version_string_length)))
   const built = values.build_time_valid === 1 ? timeText(values.build_time as Struct) : null
   return { version, text: text === '' ? null : text, built }
 }

@@ -15,6 +15,7 @@ import {
 } from './components'
 import { controlSupport, type ControlSupport } from './control'
 import { lifeCycleName, romArchitecture, romTypeName } from './words'
+import { asciiText } from '../../prm/ascii-text'
 
 export interface FirmwareInfo {
   /** ConnectX7; undefined for a chip that the catalogue does not know. */
@@ -180,10 +181,4 @@ async function isRescanRequired(device: Device): Promise<boolean> {
   }
 }
 
-function asciiOf(bytes: unknown): string {
-  return Buffer.from(bytes as number[])
-    .toString('latin1')
-    .replace(/\0.*$/s, '')
-    .replace(/[^ -~]/g, '.')
-    .trim()
-}
+const asciiOf = (bytes: unknown): string => asciiText(Buffer.from(bytes as number[])).trim()

@@ -1,3 +1,4 @@
+import { asciiText } from '../ascii-text'
 import { imageCrc } from './crc'
 import type { ImageProblem, ImageSection, SectionCrc } from './types'
 
@@ -12,12 +13,10 @@ export class ImageBytes {
   readonly sections: ImageSection[] = []
   readonly problems: ImageProblem[] = []
   private readonly view: DataView
-  private readonly buffer: Buffer
   /** Sections that lie in the file, and over none before them. */
   private readonly taken: { readonly name: string; readonly start: number; readonly end: number }[] = []
 
   constructor(readonly bytes: Uint8Array) {
-    this.buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
     this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
   }
 
@@ -41,13 +40,7 @@ export class ImageBytes {
 
   /** ASCII up to the first NUL; what is not printable is a dot. */
   text(offset: number, length: number): string {
-    const limit = Math.min(offset + length, this.length)
-    let end = offset
-    while (end < limit && this.bytes[end] !== 0) end++
-    return this.buffer
-      .toString('latin1', offset, end)
-      .replace(/[^\x20-\x7e]/g, '.')
-      .trim()
+    return asciiText(this.bytes.subarray(offset, offset + length)).trim()
   }
 
   /** Whether every byte is 0xff: flash that was never written. */
