@@ -1,7 +1,7 @@
 import { CommanderError } from 'commander'
 import { commandTable } from './commands/table'
 import type { Ability, CallOutcome, Calling, CommandEntry, Context, GlobalOptions, Result } from './commands/types'
-import { Interrupted, UsageError } from './device/errors'
+import { Interrupted, Unsupported, UsageError } from './device/errors'
 import { askYesNo } from './render/ask'
 import { colours } from './render/colour'
 import { describeError, envelope, type Envelope, type ErrorDescription } from './render/envelope'
@@ -86,13 +86,18 @@ export async function execute(
     if (!options.quiet) streams.stderr(`mlx5ctl: ${shownLines(message)}\n`)
   }
   const interactive = (): boolean => !options.quiet && streams.messagesOnTerminal()
-  const ask = (question: string): Promise<boolean> => {
-    if (!process.stdin.isTTY || !streams.messagesOnTerminal())
-      throw new UsageError('this asks before it writes, and nobody can be asked here', 'give --yes')
-    return askYesNo(question, signal)
-  }
   const stop = (): void => {
     if (signal.aborted) throw new Interrupted(String(signal.reason))
+  }
+  const confirm = async (about: string, question: string): Promise<void> => {
+    if (options.yes) return
+    const canAsk = process.stdin.isTTY && streams.messagesOnTerminal()
+    // Who is asked must see what about, also with --quiet.
+    if (canAsk || !options.quiet) streams.stderr(`mlx5ctl: ${shownLines(about.trimEnd())}\n`)
+    if (!canAsk) throw new UsageError('this asks before it writes, and nobody can be asked here', 'give --yes')
+    const isYes = await askYesNo(`${question} [y/N] `, signal)
+    stop()
+    if (!isYes) throw new Unsupported('not confirmed: nothing was written')
   }
   const output =
     options.output === undefined || entry.ownOutput === true
@@ -106,7 +111,7 @@ export async function execute(
       launcher,
       note,
       interactive,
-      ask,
+      confirm,
       write: (part) => output.write(part),
       get signal() {
         arm()
@@ -148,7 +153,7 @@ async function perform(called: Called, understand: Understand, around: Surroundi
     table: commandTable,
     note: (message) => around.note(message),
     interactive: () => around.interactive(),
-    ask: (question) => around.ask(question),
+    confirm: (about, question) => around.confirm(about, question),
     write,
     writeRecord: (device, data) => write(ndjson(called, { device, records: [data] })),
     call: (words, how) => callCommand(understand(words), understand, context, how),
@@ -178,7 +183,9 @@ async function callCommand(
       signal,
       write,
       interactive: () => false,
-      ask: () => Promise.reject(new UsageError('this asks before it writes, and nobody can be asked here')),
+      confirm: async () => {
+        if (!called.options.yes) throw new UsageError('this asks before it writes, and nobody can be asked here')
+      },
       note: (message) => {
         if (verbose) caller.note(message)
       },

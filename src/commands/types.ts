@@ -50,8 +50,11 @@ export interface Context {
   readonly signal: AbortSignal
   /** Whether somebody watches: stderr is a terminal, and not --quiet. */
   interactive(): boolean
-  /** Asks on stderr and waits for a line on stdin. @throws UsageError where they are no terminals */
-  ask(question: string): Promise<boolean>
+  /**
+   * Unless --yes: tells on stderr what is about to happen, asks, and waits for a line on stdin.
+   * @throws UsageError where they are no terminals, Unsupported when the answer is no, Interrupted
+   */
+  confirm(about: string, question: string): Promise<void>
   /** A message on stderr, unless --quiet. */
   note(message: string): void
   /**

@@ -80,6 +80,16 @@ export async function registerValues(device: Device, name: string): Promise<Stru
   return decodeRegister(device.codec, target, image).values ?? {}
 }
 
+/** The same; undefined where firmware refuses. @throws DeliveryError */
+export async function registerValuesOrNone(device: Device, name: string): Promise<Struct | undefined> {
+  try {
+    return await registerValues(device, name)
+  } catch (error) {
+    if (error instanceof FirmwareError) return undefined
+    throw error
+  }
+}
+
 /** ACCESS_REG and its inbox: op_mod 1 reads, 0 writes; the image follows the header. */
 export function registerInbox(
   { catalogue, codec }: { readonly catalogue: Catalogue; readonly codec: Codec },

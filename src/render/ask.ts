@@ -1,7 +1,8 @@
-/** One question on stderr; yes is y or yes. False when the input ends, or on an interruption. */
+/** One question on stderr; yes is y or yes. False when the input ends, or on an interruption: Ctrl-C is that of the process. */
 export async function askYesNo(question: string, signal: AbortSignal): Promise<boolean> {
   const { createInterface } = await import('node:readline/promises')
   const lines = createInterface({ input: process.stdin, output: process.stderr })
+  lines.on('SIGINT', () => process.kill(process.pid, 'SIGINT'))
   try {
     const ended = new Promise<string>((resolve) => lines.once('close', () => resolve('')))
     return /^y(?:es)?$/i.test((await Promise.race([lines.question(question, { signal }), ended])).trim())

@@ -132,7 +132,40 @@ describe('an image is checked and burned', () => {
     expect((await update(emu, '--from', old, '--yes', ...state())).status).toBe(2)
     expect((await update(emu, '--from', old, '--yes', '--force', ...state())).status).toBe(0)
     const same = await update(emu, '--from', old, '--yes', '--force', '-j', ...state())
-    expect(updatedOf(same).devices).toMatchObject([{ relation: 'same', changed: true, rebootRequired: false }])
+    expect(updatedOf(same).devices).toMatchObject([
+      { relation: 'same', changed: true, rebootRequired: true, pending: null },
+    ])
+  })
+
+  test('another revision of the chip is told, and firmware has the last word', async () => {
+    const image = imageAt('revision.bin', { ...newer, hardwareIds: [0x20218] })
+    const { status, stderr } = await update(emu, '--from', image, '--yes', ...state())
+    expect(status).toBe(6)
+    expect(stderr).toMatch(/the image is not for this device \(MCC error 0x3/)
+    const checked = await update(emu, '--from', image, '--dry-run', ...state())
+    expect([checked.status, checked.stderr]).toMatchObject([0, /for revision 0x2 of the chip, this device has 0x0/])
+  })
+
+  test('the fuses of a chip allow no image of a lower security version', async () => {
+    // MFSV: image 2, fuses 3; GA secured and secure boot in MGIR.
+    const fused = `${'0'.repeat(8)}${'00000002'}${'00000003'}${'0'.repeat(72)}`
+    const mgir = parseEnvelope((await runInProcess(['reg', 'get', emu, 'MGIR', '-j'])).stdout).data as { image: string }
+    const secured = Buffer.from(mgir.image, 'hex')
+    secured.writeUInt32BE(5, 0x54)
+    writeFileSync(
+      at('state'),
+      JSON.stringify({
+        version: 1,
+        profile: 'connectx7',
+        registers: { 'MGIR/*': secured.toString('hex'), 'MFSV/*': fused },
+      }),
+    )
+    const query = await runInProcess(['fw', 'query', emu, ...state()])
+    expect(query.stdout).toMatch(/Security version: +2; fuses 3, raised by hand/)
+    const low = await update(emu, '--from', imageAt('low.bin', { ...newer, securityVersion: 2 }), '--force', ...state())
+    expect([low.status, low.stderr]).toMatchObject([2, /has security version 2, .* allow none below 3/])
+    const image = imageAt('high.bin', { ...newer, securityVersion: 3 })
+    expect((await update(emu, '--from', image, '--yes', ...state())).status).toBe(0)
   })
 
   test('a device that cannot be asked afterwards was updated all the same', async () => {
@@ -198,6 +231,8 @@ describe('bad input: a reason, and nothing is sent', () => {
     mkdirSync(at('empty'))
     await refused(2, /has no image for PSID MT_0000000838/, '--from', at('empty'))
     await refused(2, /a card has one flash/, emu, '--from', imageAt('e'))
+    await refused(2, /names no chip/, '--from', imageAt('f', { ...newer, hardwareIds: [] }))
+    await refused(2, /--force-release .*name one device/, 'emu:connectx6dx', '--from', at('e'), '--force-release')
   })
 
   test('a variant of the board is another PSID: no folder and no archive gives it; named, --force takes it', async () => {
@@ -371,6 +406,44 @@ describeUnless(missingForEmulatedNodes(), 'through nodes', () => {
     if (queried !== undefined) expectParsersAgree(readFileSync(at('text'), 'utf8'), queried.firmware)
   }, 60_000)
 
+  test('a signal once the image is activated: it says that it is, and what loads it', () => {
+    const image = imageAt('image.bin', { ...newer, sections: [] })
+    const { stdout, stderr } = emulated(
+      `set +m
+      commands() { grep -c '"event":"command"' ${at('log')}; }
+      before=$(commands); mlx5ctl fw update fwctl0 --from ${image} --yes >/dev/null; all=$(( $(commands) - before ))
+      mlx5ctl fw update fwctl1 --from ${image} --yes 2>${at('err')} & pid=$!
+      # Half of what a look at the device takes is left then.
+      until [ $(( $(commands) - before - all )) -gt $(( all - 20 )) ]; do sleep 0.02; done
+      kill -INT $pid; wait $pid; echo $?
+      mlx5ctl fw query fwctl1 -j >${at('json')}`,
+      ...['--profile', 'connectx7', '--profile', 'connectx7', '--fault', 'delay=10ms', '--log', at('log')],
+    )
+    expect([stdout, stderr]).toEqual(['130\n', ''])
+    expect(readFileSync(at('err'), 'utf8')).toMatch(
+      /interrupted by SIGINT\n.*the image IS activated: a reset loads it \(fw reset, or a reboot\)/,
+    )
+    const { devices } = parseEnvelope(readFileSync(at('json'), 'utf8')).data as { devices: unknown[] }
+    expect(devices).toMatchObject([{ firmware: { versions: { pending: '28.44.1000' } } }])
+  }, 60_000)
+
+  test('a reset that takes its time is waited for, as long as it may; a signal ends the wait alone', () => {
+    const { stdout, stderr } = emulated(
+      `set +m
+      mlx5ctl fw reset fwctl0 --level 3 --yes --timeout 1 2>${at('err')}; echo $?
+      mlx5ctl fw reset fwctl0 --level 3 --yes 2>${at('err')}.INT & pid=$!
+      sleep 1.5; kill -INT $pid; wait $pid; echo $?`,
+      ...['--profile', 'connectx7', '--fault', 'reset=8'],
+    )
+    expect([stdout, stderr]).toEqual(['5\n130\n', ''])
+    expect(readFileSync(at('err'), 'utf8')).toMatch(
+      /the reset was asked for, but is not over after 1 s: the device still runs 28\.43\.1014 \(waiting for the reset\)/,
+    )
+    expect(readFileSync(at('err.INT'), 'utf8')).toMatch(
+      /interrupted by SIGINT\n.*the reset was asked for, and goes on without this command/,
+    )
+  }, 60_000)
+
   test('several devices at once, each over another door', () => {
     const image = imageAt('image.bin')
     const { status, stdout, stderr } = emulated(
@@ -432,6 +505,21 @@ describe('fw reset', () => {
     const { status, stderr } = await reset(emu, ...words)
     expect(status).toBe(code)
     expect(stderr).toMatch(reason)
+  })
+
+  test('a device that cannot be asked while it goes down and up', async () => {
+    const { stderr } = await reset(emu, '--level', '3', '--yes', '-v')
+    const commands = stderr.match(/ACCESS_REG \S+ \S+ op_mod \S+/g) ?? []
+    // DTOR is the last that is asked before the device is opened to be reset; then the fault hits the first look behind it.
+    const opened = commands.findIndex((one) => one.includes('DTOR')) + 1
+    const written = commands.findIndex((one) => /MFRL \S+ op_mod 0x0/.test(one))
+    for (const fault of ['status=1', 'errno=EIO']) {
+      const place = `${fault}@${written - opened + 5}`
+      const faulty = await reset(emu, '--level', '3', '--yes', '-v', '--fault', place)
+      expect([place, faulty.status]).toEqual([place, 0])
+      expect(faulty.stderr.match(/MFRL \S+ op_mod 0x0/g)).toHaveLength(1)
+      expect(faulty.stderr).toMatch(/status 0x1|EIO/)
+    }
   })
 
   test('--dry-run sends nothing', async () => {

@@ -76,7 +76,7 @@ describe('fw query', () => {
       '--format',
       'xml',
     ])
-    expect(status).toBe(8)
+    expect(status).toBe(5)
     const elements = elementsOf(stdout)
     expect(elements.find(({ name }) => name === 'Device')?.attributes).toMatchObject({ psid: '', partNumber: '--' })
     expect(elements.find(({ name }) => name === 'FW')?.attributes).toEqual({ current: '--', available: '--' })

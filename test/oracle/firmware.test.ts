@@ -35,6 +35,12 @@ interface Queried {
     readonly lifeCycle: string
     readonly secureBoot: boolean
     readonly encryption: boolean
+    readonly rollback: {
+      readonly fuses: number
+      readonly image: number
+      readonly programming: string
+      readonly allowed: boolean
+    } | null
   }
   readonly imageVsd: string | null
   readonly deviceVsd: string | null
@@ -88,9 +94,24 @@ function expected(info: Queried, keys: ReadonlySet<string>): Map<string, string[
     ['Default Update Method', ['fw_ctrl']],
     ['Life cycle', [info.security.lifeCycle.toUpperCase().replace('-', ' ')]],
     ['Secure Boot Capable', [info.security.secureBoot ? 'Enabled' : 'Disabled']],
+    ...rollbackRows(info.security.rollback),
     ['Encryption', [info.security.encryption ? 'Enabled' : 'Disabled']],
   ]
   return new Map(all.filter(([label, values]) => keys.has(label) && values.length > 0))
+}
+
+/** mstflint has them of chips in the GA secured state that boot securely, and no others. */
+function rollbackRows(rollback: Queried['security']['rollback']): [string, string[]][] {
+  if (rollback === null) return []
+  const { fuses, image, programming, allowed } = rollback
+  return [
+    ['EFUSE Security Ver', [String(fuses)]],
+    ['Image Security Ver', [String(image)]],
+    [
+      'Security Ver Program',
+      [programming === 'automatic' ? 'Automatically' : `Manually ; ${allowed ? 'Enabled' : 'Disabled'}`],
+    ],
+  ]
 }
 
 function compare(theirs: string, info: Queried): number {
@@ -133,15 +154,16 @@ describeUnless(sid.missing ?? bookworm.missing, 'fw query and mstflint query', (
     60_000,
   )
 
-  test('MGIR with random flags, life cycles and ROMs', () => {
+  test('MGIR and MFSV with random flags, life cycles and ROMs', () => {
     process.stdout.write(`seed ${seed}\n`)
     const random = new Random(seed)
     let count = 0
-    for (let turn = 0; turn < 2; turn++) {
-      writeFileSync(
-        at('state'),
-        JSON.stringify({ version: 1, profile: 'connectx7', registers: { 'MGIR/*': mgir(random).toString('hex') } }),
-      )
+    for (const isFused of [true, false, false]) {
+      const registers = {
+        'MGIR/*': mgir(random, isFused).toString('hex'),
+        'MFSV/*': mfsv(random).toString('hex'),
+      }
+      writeFileSync(at('state'), JSON.stringify({ version: 1, profile: 'connectx7', registers }))
       sid.run(
         `${sid.command('mstflint')} -d fwctl0 q full >${folder}/theirs; mlx5ctl fw query fwctl0 -j >${folder}/ours`,
         '--profile',
@@ -149,7 +171,9 @@ describeUnless(sid.missing ?? bookworm.missing, 'fw query and mstflint query', (
         '--emu-state',
         at('state'),
       )
-      count += compare(readFileSync(at('theirs'), 'utf8'), queriedOf(readFileSync(at('ours'), 'utf8')))
+      const [theirs, ours] = [readFileSync(at('theirs'), 'utf8'), queriedOf(readFileSync(at('ours'), 'utf8'))]
+      expect(theirs.includes('EFUSE Security Ver')).toBe(ours.security.rollback !== null)
+      count += compare(theirs, ours)
     }
     tell('random MGIR', count)
   }, 60_000)
@@ -216,7 +240,18 @@ describeUnless(sid.missing, 'updates that one tool makes and the other sees', ()
 })
 
 /** A ConnectX-7 by the offsets of facts: firmware manager, C.5. */
-function mgir(random: Random): Buffer {
+/** MFSV with random versions and programming. */
+function mfsv(random: Random): Buffer {
+  const image = Buffer.alloc(0x30)
+  // allowed, status, automatic, pending
+  image.writeUInt32BE(random.below(64) & ~0x10, 0)
+  image.writeUInt32BE(random.below(1000), 4)
+  image.writeUInt32BE(random.below(1000), 8)
+  return image
+}
+
+/** @param isFused GA secured with secure boot, where mstflint has more to say */
+function mgir(random: Random, isFused: boolean): Buffer {
   const image = Buffer.alloc(160)
   image.writeUInt16BE(4129, 2)
   image.writeUInt32BE((1 << 16) | (4 << 11), 4)
@@ -230,7 +265,7 @@ function mgir(random: Random): Buffer {
   image.writeUInt32BE(43, 0x48)
   image.writeUInt32BE(1014, 0x4c)
   // life cycle, secure boot, encryption
-  image.writeUInt32BE(random.below(16), 0x54)
+  image.writeUInt32BE(isFused ? 5 | (random.below(2) << 3) : random.below(16), 0x54)
   const types = [1, 2, 3, 4, 5, 6, 7, 8]
   for (let rom = 0; rom < 4; rom++) {
     const type = random.below(5) === 0 ? 0 : random.one(types)

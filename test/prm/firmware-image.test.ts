@@ -68,7 +68,7 @@ describe('sound images', () => {
       description: 'ConnectX-6 Lx',
       prsName: 'cx6lx.prs',
       vsd: 'image',
-      hardwareIds: [0x216, 0x217],
+      hardwareIds: [0x216, 0, 0x010217],
       pciDevice: 0x101f,
       flags: 0x6104,
       securityVersion: 3,
@@ -93,7 +93,10 @@ describe('sound images', () => {
         description: 'ConnectX-6 Lx',
         prsName: 'cx6lx.prs',
         vsd: 'image',
-        hardwareIds: [0x216, 0x217],
+        chips: [
+          { hardwareId: 0x216, revision: 0 },
+          { hardwareId: 0x217, revision: 1 },
+        ],
         pci: { vendor: 0x15b3, device: 0x101f, subsystemVendor: 0x15b3, subsystem: 0x28 },
         flags: { secureBoot: true, firmwareControl: true, debug: true, signed: true, secure: false, encrypted: false },
       },
@@ -180,6 +183,15 @@ describe('encrypted images', () => {
     }
   })
 
+  test('nothing else tells how long they are, so that one without a length is damaged', () => {
+    const { bytes } = buildImage({ flags: 0x8118, burnSize: 0 })
+    filler(0x2000, 77).copy(bytes, 0x5000)
+    expect(parseImage(bytes)).toMatchObject({
+      encrypted: true,
+      problems: [{ section: 'IMAGE_INFO', message: expect.stringContaining('does not tell how long') as string }],
+    })
+  })
+
   test('a table that is blank, or has one flipped bit, is damage', () => {
     const blank = parseImage(sealed(0x8100, (length) => Buffer.alloc(length, 0xff)))
     expect(blank).toMatchObject({ encrypted: false, problems: [{ section: 'ITOC', offset: 0x5000 }] })
@@ -242,6 +254,18 @@ describe('damage', () => {
     const [problem, other] = parseImage(buildImage({ slotLog: 15 }).bytes).problems
     expect([problem?.section, other]).toEqual(['UNKNOWN_0x7b', undefined])
     expect(problem?.message).toBe('ends at 0x8e20 of the image, behind the slot of flash, 0x8000')
+  })
+
+  test('an image of FS5 that says it ends before its sections do', () => {
+    const recipe: ImageRecipe = { format: 'FS5', hardwareIds: [0x21e] }
+    const { places } = buildImage(recipe)
+    const { offset = 0, size = 0 } = places.find(({ name }) => name === 'UNKNOWN_0x7b') ?? {}
+    const named = (burnSize: number): string[] =>
+      parseImage(buildImage({ ...recipe, burnSize }).bytes)
+        .problems.filter(({ message }) => message.includes('behind its end'))
+        .map(({ section }) => section)
+    expect(named(offset + size)).toEqual([])
+    expect(named(offset + size - 1)).toEqual(['UNKNOWN_0x7b'])
   })
 
   test('an end mark in the middle of a table is told by what follows it', () => {

@@ -90,10 +90,7 @@ export async function restoreConfiguration(context: Context, name: string, file:
         data: { ...data, activation: null },
         text: () => 'Nothing to restore: the next boot has these values already.\n',
       }
-    if (!context.options.yes) {
-      context.note(`these TLVs will be written:\n${columns(rows)}`.trimEnd())
-      if (!(await context.ask('Write them? [y/N] '))) throw new Unsupported('not confirmed: nothing was written')
-    }
+    await context.confirm(`these TLVs will be written:\n${columns(rows)}`, 'Write them?')
     await writeTlvs(device, due, SET_RAW)
     const activation = await armReset(device)
     return {

@@ -1,5 +1,5 @@
 import type { Device } from '../../device/device'
-import { Unsupported, UsageError } from '../../device/errors'
+import { UsageError } from '../../device/errors'
 import { deviceInfo } from '../../device/info'
 import { namedParameter, NvConfiguration } from '../../device/nv-config'
 import { planConfiguration, type NvChange, type NvPlan } from '../../device/nv-plan'
@@ -152,12 +152,10 @@ async function apply(device: Device, name: string, settings: SettingsFile, file:
 }
 
 async function confirm(context: Context, compared: readonly Compared[]): Promise<void> {
-  if (context.options.yes) return
   const tables = compared
     .filter(({ drift }) => drift.length > 0)
     .map(({ device, drift }) => `${device.node}\n${changeTable(drift)}`)
-  context.note(`these settings will be changed:\n${tables.join('')}`.trimEnd())
-  if (!(await context.ask('Apply them? [y/N] '))) throw new Unsupported('not confirmed: nothing was written')
+  await context.confirm(`these settings will be changed:\n${tables.join('')}`, 'Apply them?')
 }
 
 function outcome(settings: SettingsFile, compared: readonly Compared[]): Result {

@@ -1,5 +1,5 @@
 import type { Device } from '../../device/device'
-import { Unsupported, UsageError, withHint } from '../../device/errors'
+import { UsageError, withHint } from '../../device/errors'
 import { namedParameter, NvConfiguration, type NvItem } from '../../device/nv-config'
 import { armReset, invalidate, type NvActivation } from '../../device/nv-write'
 import { withDevice } from '../session'
@@ -10,11 +10,11 @@ export async function resetConfiguration(context: Context, name: string, words: 
   return withDevice(context, name, async (device) => {
     const items = await itemsOf(device, words)
     const names = [...new Set(items.map(({ tlv }) => tlv.name))]
-    if (!context.options.yes) {
-      const what = items.length === 0 ? 'all parameters' : `all parameters of ${names.join(', ')}`
-      context.note(`${what} of ${device.identity.node} will have their defaults from the next boot on`)
-      if (!(await context.ask('Reset them? [y/N] '))) throw new Unsupported('not confirmed: nothing was reset')
-    }
+    const what = items.length === 0 ? 'all parameters' : `all parameters of ${names.join(', ')}`
+    await context.confirm(
+      `${what} of ${device.identity.node} will have their defaults from the next boot on`,
+      'Reset them?',
+    )
     await resetAll(device, items)
     const activation = await armReset(device)
     return {

@@ -1,5 +1,5 @@
 import type { Device } from '../../device/device'
-import { Unsupported, UsageError } from '../../device/errors'
+import { UsageError } from '../../device/errors'
 import { NvConfiguration, nvHeader } from '../../device/nv-config'
 import { planConfiguration, type NvChange, type NvPlan } from '../../device/nv-plan'
 import { carryOut, type NvActivation, type NvOutcome } from '../../device/nv-write'
@@ -24,14 +24,16 @@ export async function setParameters(context: Context, name: string, words: reado
 }
 
 async function confirm(context: Context, plan: NvPlan): Promise<void> {
-  if (context.options.yes) return
-  for (const { title, wanted } of plan.changes)
-    if (title === 'DISABLE_SLOT_POWER_LIMITER' && wanted === 1)
-      context.note(
-        `${title} lets the card draw more than its slot is made for: this may damage it, and concerns its warranty`,
-      )
-  context.note(`these settings will be changed:\n${changeTable(plan.changes)}`.trimEnd())
-  if (!(await context.ask('Apply them? [y/N] '))) throw new Unsupported('not confirmed: nothing was written')
+  const warnings = plan.changes
+    .filter(({ title, wanted }) => title === 'DISABLE_SLOT_POWER_LIMITER' && wanted === 1)
+    .map(
+      ({ title }) =>
+        `${title} lets the card draw more than its slot is made for: this may damage it, and concerns its warranty\n`,
+    )
+  await context.confirm(
+    `${warnings.join('')}these settings will be changed:\n${changeTable(plan.changes)}`,
+    'Apply them?',
+  )
 }
 
 function outcome(device: Device, { changes, writes }: NvPlan, done: NvOutcome): Result {

@@ -3,7 +3,7 @@ import { queryFirmware, type FirmwareInfo } from '../../device/firmware/query'
 import { formatRomVersion, formatVersion } from '../../prm/firmware-image/version'
 import { describeError } from '../../render/envelope'
 import type { Context, Result } from '../types'
-import { everyCard, withEachDevice, type Outcome } from './devices'
+import { commonFailure, everyCard, withEachDevice, type Outcome } from './devices'
 import { loadImages, type ImageFile } from './images'
 import { failuresOf } from './query'
 import { queryText, type Shown } from './query-text'
@@ -11,7 +11,7 @@ import { queryXml } from './query-xml'
 
 /** Status lines; those of mstfwmanager where it has one (facts: firmware manager, C.2). */
 const statuses: Readonly<Record<Relation, string>> = {
-  newer: 'Update required',
+  newer: 'The image is newer, but cannot be written',
   same: 'Up to date',
   older: 'Up to date (the image is older)',
   none: 'No matching image found',
@@ -47,6 +47,7 @@ export async function checkDevices(context: Context, given: readonly string[]): 
     text: () => (isXml ? queryXml(shown) : `${queryText(shown, { details: false })}${summary(checked, updates)}`),
     warnings: [...(names.length === 0 ? ['no mlx5 device was found'] : []), ...failed, ...loaded.warnings],
     partial: failed.length > 0,
+    verdict: commonFailure(outcomes),
   }
 }
 
@@ -62,7 +63,7 @@ function shownDevice({ outcome, plan }: Checked): Shown {
   const candidate = plan?.candidate
   return {
     outcome,
-    status: plan === undefined ? '' : statuses[plan.relation],
+    status: plan === undefined ? '' : plan.isUpdate ? 'Update required' : statuses[plan.relation],
     available:
       candidate === undefined
         ? undefined

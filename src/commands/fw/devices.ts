@@ -1,6 +1,7 @@
 import type { Device } from '../../device/device'
-import { Interrupted, UsageError } from '../../device/errors'
+import { Interrupted, UsageError, withHint } from '../../device/errors'
 import { isVirtualFunction } from '../../device/info'
+import { describeError } from '../../render/envelope'
 import type { DeviceIdentity } from '../../transport/contract'
 import { listDevices } from '../../transport/open'
 import { openFacts, withDevice } from '../session'
@@ -29,7 +30,7 @@ export async function withEachDevice<T>(
   const facts = openFacts()
   const outcomes: Outcome<T>[] = []
   const waiting = names.entries()
-  let interruption: Error | undefined
+  let interruption: Interrupted | undefined
   const worker = async (): Promise<void> => {
     for (const [index, name] of waiting) {
       let identity: DeviceIdentity | undefined
@@ -49,8 +50,31 @@ export async function withEachDevice<T>(
   // What runs is let come to its end, also when one of them throws: each cleans up behind itself.
   const ended = await Promise.allSettled(Array.from({ length: Math.min(AT_ONCE, names.length) }, worker))
   for (const one of ended) if (one.status === 'rejected') throw one.reason
-  if (interruption !== undefined) throw interruption
+  if (interruption !== undefined) throw outcomes.length === 1 ? interruption : ofEach(interruption, outcomes)
   return outcomes
+}
+
+/** The interruption, with what became of each device, where that is more than nothing. */
+function ofEach(interruption: Interrupted, outcomes: readonly Outcome<unknown>[]): Error {
+  if (outcomes.every(({ error }) => error instanceof Interrupted && describeError(error).hint === null))
+    return interruption
+  const fates = outcomes.map(({ name, error }) => `${name}: ${error === undefined ? 'done before' : fateOf(error)}`)
+  return withHint(new Interrupted(interruption.signal), fates.join('; '))
+}
+
+function fateOf(error: Error): string {
+  const { message, hint } = describeError(error)
+  return error instanceof Interrupted ? (hint ?? 'not begun') : [message, ...(hint === null ? [] : [hint])].join('; ')
+}
+
+/**
+ * What decides the exit code where not one device answered, and all for the same reason; else some of what was asked for is there.
+ * @returns undefined where there is no such error
+ */
+export function commonFailure(outcomes: readonly Outcome<unknown>[]): Error | undefined {
+  const errors = outcomes.flatMap(({ error }) => (error === undefined ? [] : [error]))
+  const kinds = new Set(errors.map((error) => describeError(error).kind))
+  return errors.length === outcomes.length && kinds.size === 1 ? errors[0] : undefined
 }
 
 /** What all functions of a card share. Emulated and recorded devices are cards of their own. */

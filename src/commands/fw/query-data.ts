@@ -14,7 +14,8 @@ export function queryData(outcome: Outcome<FirmwareInfo>): Readonly<Record<strin
     ...base,
     firmware: {
       type: info.chip ?? null,
-      hardwareId: info.hardwareId,
+      hardwareId: info.chipId.hardwareId,
+      hardwareRevision: info.chipId.revision,
       pciDeviceId: info.pciDeviceId,
       partNumber: info.partNumber ?? null,
       description: info.description ?? null,
@@ -32,7 +33,7 @@ export function queryData(outcome: Outcome<FirmwareInfo>): Readonly<Record<strin
       control: { supported: info.control.missing === undefined, reason: info.control.missing ?? null },
       components: info.components,
       activation: {
-        pendingReset: info.pending !== undefined,
+        pendingReset: info.pendingReset,
         rescanRequired: info.rescanRequired,
         methods: info.activation ?? null,
       },

@@ -1,5 +1,5 @@
 import type { ActivationMethods, FirmwareComponent } from '../../device/firmware/components'
-import type { FirmwareInfo } from '../../device/firmware/query'
+import type { FirmwareInfo, RollbackProtection } from '../../device/firmware/query'
 import { formatVersion } from '../../prm/firmware-image/version'
 import { columns } from '../../render/columns'
 import type { Outcome } from './devices'
@@ -82,6 +82,7 @@ function details({ outcome }: Shown): string {
     ['Life cycle:', info.security.lifeCycle],
     ['Secure boot:', onOff(info.security.secureBoot)],
     ['Encryption:', onOff(info.security.encryption)],
+    ['Security version:', rollbackText(info.security.rollback)],
     ['Updates by firmware:', info.control.missing ?? 'supported'],
     ['Activation:', activationText(info.activation)],
     ['Pending:', pendingText(info)],
@@ -91,6 +92,14 @@ function details({ outcome }: Shown): string {
 }
 
 const onOff = (on: boolean): string => (on ? 'enabled' : 'disabled')
+
+function rollbackText(rollback: RollbackProtection | null): string | undefined {
+  if (rollback === null) return undefined
+  const { fuses, image, programming, allowed } = rollback
+  const raised =
+    programming === 'automatic' ? 'at the next start' : allowed ? 'at the next start, as allowed' : 'by hand'
+  return `${image}; fuses ${fuses}, raised ${raised}`
+}
 
 function counts(guids: number | undefined, macs: number | undefined): string | undefined {
   return guids === undefined && macs === undefined ? undefined : `${guids ?? ABSENT}, ${macs ?? ABSENT}`
@@ -110,9 +119,11 @@ function activationText(methods: ActivationMethods | undefined): string | undefi
   return ways.length === 0 ? 'at once' : `by ${ways.join(' or ')}${all}`
 }
 
-function pendingText({ pending, rescanRequired }: FirmwareInfo): string {
+function pendingText({ running, pending, pendingReset, rescanRequired }: FirmwareInfo): string {
   const needs = [
-    ...(pending === undefined ? [] : [`a reset loads ${formatVersion(pending)}`]),
+    ...(pendingReset
+      ? [`a reset loads ${formatVersion(pending ?? running)}${pending === undefined ? ' anew' : ''}`]
+      : []),
     ...(rescanRequired ? ['the PCI bus must be scanned anew'] : []),
   ]
   return needs.length === 0 ? 'nothing' : needs.join('; ')

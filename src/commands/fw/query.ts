@@ -1,7 +1,7 @@
 import { queryFirmware } from '../../device/firmware/query'
 import { describeError } from '../../render/envelope'
 import type { Context, Result } from '../types'
-import { everyCard, withEachDevice, type Outcome } from './devices'
+import { commonFailure, everyCard, withEachDevice, type Outcome } from './devices'
 import { queryData } from './query-data'
 import { queryText } from './query-text'
 import { queryXml } from './query-xml'
@@ -29,6 +29,7 @@ export async function queryDevices(context: Context, given: readonly string[]): 
     text: () => (isXml ? queryXml(devices) : queryText(devices, { details: true })),
     warnings: [...(names.length === 0 ? ['no mlx5 device was found'] : []), ...failed, ...notes],
     partial: failed.length > 0,
+    verdict: commonFailure(outcomes),
   }
 }
 

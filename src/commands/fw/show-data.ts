@@ -35,7 +35,7 @@ function imageData(image: FirmwareImage, chip: ChipName): Record<string, unknown
     description: text(info?.description),
     prsName: text(info?.prsName),
     imageVsd: text(info?.vsd),
-    chips: (info?.hardwareIds ?? []).map((id) => ({ hardwareId: id, name: chip(id) ?? null })),
+    chips: (info?.chips ?? []).map((one) => ({ ...one, name: chip(one.hardwareId) ?? null })),
     pci: info?.pci ?? null,
     flags: info?.flags ?? null,
     securityAttributes: image.securityAttributes,

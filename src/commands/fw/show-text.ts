@@ -1,5 +1,5 @@
 import { boardVersions } from '../../prm/firmware-image/archive'
-import type { FirmwareArchive, FirmwareImage, ImageSection, RomVersion } from '../../prm/firmware-image/types'
+import type { ChipId, FirmwareArchive, FirmwareImage, ImageSection, RomVersion } from '../../prm/firmware-image/types'
 import { formatVersion } from '../../prm/firmware-image/version'
 import { columns } from '../../render/columns'
 import type { ChipName, ShownFile } from './show'
@@ -63,7 +63,7 @@ function imageRows(image: FirmwareImage, chip: ChipName): Row[] {
     ['Security Attributes', or(securityAttributes.join(', '))],
     ['Security Ver', securityVersion === null ? null : String(securityVersion)],
     ['Default Update Method', image.firmwareControl ? 'fw_ctrl' : 'Legacy'],
-    ['Chips', or(info?.hardwareIds.map((id) => chipText(id, chip(id))).join(', '))],
+    ['Chips', or(info?.chips.map((one) => chipText(one, chip(one.hardwareId))).join(', '))],
     ['PCI device', info === null ? null : `${word(info.pci.vendor)}:${word(info.pci.device)}`],
     ['Starts at', image.offset === 0 ? null : `0x${image.offset.toString(16)} of the file`],
   ]
@@ -99,7 +99,8 @@ function deviceRows({ device }: FirmwareImage): Row[] {
   ]
 }
 
-const chipText = (id: number, name: string | undefined): string => `${name ?? 'unknown'} (0x${id.toString(16)})`
+const chipText = ({ hardwareId, revision }: ChipId, name: string | undefined): string =>
+  `${name ?? 'unknown'} (0x${hardwareId.toString(16)}${revision === 0 ? '' : `, revision 0x${revision.toString(16)}`})`
 const word = (value: number): string => value.toString(16).padStart(4, '0')
 
 function archiveText(archive: FirmwareArchive): string {

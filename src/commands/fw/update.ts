@@ -40,6 +40,8 @@ export async function updateDevices(context: Context, names: readonly string[]):
       '--force of fw update writes older images: it does not overwrite the file of -o',
       'remove that file first',
     )
+  if (own.forceRelease === true && names.length > 1)
+    throw new UsageError('--force-release takes the update handle from whoever has it: name one device')
   const outcomes = await withEachDevice(context, names, (device) => queryFirmware(device))
   const loaded = await loadImages(own.from, psidsOf(outcomes))
   const planned = plansOf(context, outcomes, loaded)
@@ -82,11 +84,9 @@ function forDevice(count: number, name: string, error: Error): Error {
 }
 
 async function confirm(context: Context, wanted: readonly Planned[], notes: readonly string[]): Promise<void> {
-  if (context.options.yes) return
-  for (const note of notes) context.note(`warning: ${note}`)
-  context.note(`firmware is about to be written:\n${changes(wanted)}`.trimEnd())
   const what = wanted.length === 1 ? 'this device' : `these ${wanted.length} devices`
-  if (!(await context.ask(`Update ${what}? [y/N] `))) throw new Unsupported('not confirmed: nothing was written')
+  const warnings = notes.map((note) => `warning: ${note}\n`)
+  await context.confirm(`${warnings.join('')}firmware is about to be written:\n${changes(wanted)}`, `Update ${what}?`)
 }
 
 function changes(planned: readonly Planned[]): string {
@@ -127,13 +127,13 @@ async function writeOne(
   const bytes = await candidate.read()
   // Names can change hands between two openings.
   const now = await queryFirmware(device)
-  if (now.psid !== info.psid || now.hardwareId !== info.hardwareId)
+  if (now.psid !== info.psid || now.chipId.hardwareId !== info.chipId.hardwareId)
     throw new Unsupported(`this is another device by now: PSID ${now.psid}, not ${info.psid}`)
   const summary = await updateFirmware(device, bytes, {
     forceRelease: own.forceRelease === true,
     onProgress: (count) => void progress.step(count),
   })
-  const planned = { ...info, pending: candidate.info.version }
+  const planned = { ...info, pending: candidate.info.version, pendingReset: true }
   try {
     return { summary, after: await queryFirmware(device) }
   } catch (error) {
@@ -180,7 +180,7 @@ interface UpdateRecord {
 
 function updateData({ name, identity, info, plan }: Planned, outcome: Outcome<Updated> | undefined): UpdateRecord {
   const updated = outcome?.error === undefined ? outcome?.value : undefined
-  const { running, pending } = updated?.after ?? info
+  const { running, pending, pendingReset } = updated?.after ?? info
   return {
     name,
     device: { ...identity },
@@ -188,7 +188,7 @@ function updateData({ name, identity, info, plan }: Planned, outcome: Outcome<Up
     relation: plan.relation,
     planned: plan.isUpdate,
     changed: updated !== undefined,
-    rebootRequired: pending !== undefined,
+    rebootRequired: pendingReset,
     before: formatVersion(info.pending ?? info.running),
     running: formatVersion(running),
     pending: pending === undefined ? null : formatVersion(pending),
@@ -203,10 +203,9 @@ function updateText({ name, info, plan }: Planned, outcome: Outcome<Updated> | u
   const version = plan.candidate === undefined ? '' : formatVersion(plan.candidate.info.version)
   const before = formatVersion(info.pending ?? info.running)
   const waits = 'a reset loads it (fw reset, or a reboot)'
-  if (!plan.isUpdate)
-    return `${name}: ${version} is on flash, nothing to do${info.pending === undefined ? '' : `; ${waits}`}\n`
+  if (!plan.isUpdate) return `${name}: ${version} is on flash, nothing to do${info.pendingReset ? `; ${waits}` : ''}\n`
   if (outcome === undefined) return `${name}: would write ${version} in place of ${before}\n`
   if (outcome.error !== undefined) return `${name}: NOT updated to ${version}\n`
-  const { running, pending } = outcome.value.after
-  return `${name}: ${version} written in place of ${before}; ${pending === undefined ? `${formatVersion(running)} runs` : waits}\n`
+  const { running, pendingReset } = outcome.value.after
+  return `${name}: ${version} written in place of ${before}; ${pendingReset ? waits : `${formatVersion(running)} runs`}\n`
 }

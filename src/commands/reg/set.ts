@@ -1,5 +1,5 @@
 import type { Device } from '../../device/device'
-import { Unsupported, UsageError } from '../../device/errors'
+import { UsageError } from '../../device/errors'
 import {
   accessRegister,
   indexHint,
@@ -76,10 +76,7 @@ function put(codec: Codec, layout: string, image: Uint8Array, given: readonly As
 
 /** Shows what changes and asks. @throws UsageError where nobody can be asked, Unsupported when the answer is no */
 async function confirm(context: Context, codec: Codec, target: RegisterTarget, due: readonly Change[]): Promise<void> {
-  const { yes } = context.options
-  if (yes) return
-  context.note(`${registerTitle(target)} will be written:\n${changeTable(codec, target, due)}`.trimEnd())
-  if (!(await context.ask('Write it? [y/N] '))) throw new Unsupported('not confirmed: nothing was written')
+  await context.confirm(`${registerTitle(target)} will be written:\n${changeTable(codec, target, due)}`, 'Write it?')
 }
 
 async function readBack(

@@ -21,6 +21,10 @@ const lockNames: Readonly<Record<number, string>> = {
   2: 'updates from this host are locked (secure host)',
 }
 
+/** A state without a public name is no permission. */
+const lockOf = (state: number): string | undefined =>
+  state === 0 ? undefined : (lockNames[state] ?? `secure host has this host in state ${state}`)
+
 const FIRST_ID = 0x9000
 /** Byte of bit 0 in the mask: it is 128 bits, the last one is the lowest. */
 const LAST_BYTE = 8 + 15
@@ -34,7 +38,7 @@ export async function controlSupport(device: Device): Promise<ControlSupport> {
   if (mask === undefined) return { queried, missing: 'the device does not tell which registers it has (MCAM)' }
   if (absent.length > 0)
     return { queried, missing: `firmware has no ${absent.join(', ')}: its flash is not under its control` }
-  return { queried, missing: lockNames[await secureHostState(device)] }
+  return { queried, missing: lockOf(await secureHostState(device)) }
 }
 
 function bitOf(mask: Uint8Array, id: number): boolean {

@@ -59,8 +59,7 @@ export function planUpdate<T extends Candidate>(
   if (candidate === undefined) return refuse('none', noneFits(info, candidates, { from, isNamed }))
   if (other !== undefined) return refuse('several', several(info, matching, from))
   if (candidate.problem !== undefined) return refuse('damaged', candidate.problem)
-  const { hardwareIds } = candidate.info
-  if (hardwareIds.length > 0 && !hardwareIds.includes(info.hardwareId))
+  if (!candidate.info.chips.some(({ hardwareId }) => hardwareId === info.chipId.hardwareId))
     return refuse('foreign-chip', foreignChip(info, candidate))
   return compared(info, candidate, force)
 }
@@ -76,11 +75,7 @@ function compared<T extends Candidate>(info: FirmwareInfo, candidate: T, force: 
   const stored = pending ?? running
   const { version } = candidate.info
   const relation = versionChange(version, stored)
-  const notes =
-    matchPsid(candidate.psid, info.psid) === 'minor'
-      ? [`${candidate.label} is for PSID ${candidate.psid}, another variant of the board of this device (${info.psid})`]
-      : []
-  const plan = { relation, candidate, notes }
+  const plan = { relation, candidate, notes: notesOn(info, candidate) }
   const refuse = (refusal: Error): UpdatePlan<T> => ({ ...plan, isUpdate: false, refusal })
   if (info.control.missing !== undefined)
     return refuse(new Unsupported(`firmware of this device takes no updates: ${info.control.missing}`))
@@ -88,12 +83,21 @@ function compared<T extends Candidate>(info: FirmwareInfo, candidate: T, force: 
     return refuse(
       new UsageError(`${candidate.label} is not signed and not made for updates by firmware`, 'take a newer image'),
     )
-  if (force) return { ...plan, isUpdate: true, refusal: undefined }
-  if (relation === 'same') return { ...plan, isUpdate: false, refusal: undefined }
-  if (pending !== undefined)
+  const { securityVersion } = candidate.image
+  const { rollback } = info.security
+  if (rollback !== null && securityVersion !== null && securityVersion < rollback.fuses)
     return refuse(
       new UsageError(
-        `firmware ${formatVersion(pending)} is on flash and waits for a reset (${formatVersion(running)} runs): firmware takes no other image before it`,
+        `${candidate.label} has security version ${securityVersion}, and the fuses of this device allow none below ${rollback.fuses}`,
+        'the device would never boot it: take a newer image',
+      ),
+    )
+  if (force) return { ...plan, isUpdate: true, refusal: undefined }
+  if (relation === 'same') return { ...plan, isUpdate: false, refusal: undefined }
+  if (info.pendingReset)
+    return refuse(
+      new UsageError(
+        `firmware ${formatVersion(stored)} is on flash and waits for a reset (${formatVersion(running)} runs): firmware takes no other image before it`,
         'fw reset, or a reboot, loads it',
       ),
     )
@@ -105,6 +109,20 @@ function compared<T extends Candidate>(info: FirmwareInfo, candidate: T, force: 
       ),
     )
   return { ...plan, isUpdate: true, refusal: undefined }
+}
+
+function notesOn({ psid, chipId }: FirmwareInfo, { label, psid: wanted, info }: Candidate): string[] {
+  const { hardwareId, revision } = chipId
+  const revisions = info.chips.filter((chip) => chip.hardwareId === hardwareId).map((chip) => chip.revision)
+  return [
+    ...(matchPsid(wanted, psid) === 'minor'
+      ? [`${label} is for PSID ${wanted}, another variant of the board of this device (${psid})`]
+      : []),
+    // Firmware compares it too, and has the last word.
+    ...(revisions.includes(revision)
+      ? []
+      : [`${label} is for revision ${revisions.map(hex).join(', ')} of the chip, this device has ${hex(revision)}`]),
+  ]
 }
 
 const isUnfit = ({ info, image }: Candidate): boolean =>
@@ -132,10 +150,13 @@ const several = ({ psid }: FirmwareInfo, matching: readonly Candidate[], from: s
     'name one of them: --from FILE',
   )
 
-function foreignChip({ hardwareId, chip }: FirmwareInfo, { label, info }: Candidate): UsageError {
-  const ids = info.hardwareIds.map((id) => hex(id)).join(', ')
+function foreignChip({ chipId, chip }: FirmwareInfo, { label, info }: Candidate): UsageError {
+  const ids = info.chips.map(({ hardwareId }) => hex(hardwareId)).join(', ')
+  const own = `${hex(chipId.hardwareId)}${chip === undefined ? '' : ` (${chip})`}`
   return new UsageError(
-    `${label} is for chips of hardware id ${ids}, this device is ${hex(hardwareId)}${chip === undefined ? '' : ` (${chip})`}`,
+    ids === ''
+      ? `${label} names no chip that it is for, this device is ${own}`
+      : `${label} is for chips of hardware id ${ids}, this device is ${own}`,
   )
 }
 

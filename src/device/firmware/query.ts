@@ -1,9 +1,11 @@
+import { asciiText } from '../../prm/ascii-text'
 import type { Struct } from '../../prm/codec'
 import { formatRomVersion, formatVersion, type FirmwareVersion } from '../../prm/firmware-image/version'
+import type { ChipId } from '../../prm/firmware-image/types'
 import type { Device } from '../device'
 import { readDeviceText } from '../device-texts'
 import { FirmwareError } from '../errors'
-import { registerValues } from '../registers'
+import { registerValues, registerValuesOrNone } from '../registers'
 import { readBaseAddresses, type BaseAddresses } from './addresses'
 import {
   BOOT_IMAGE,
@@ -14,22 +16,22 @@ import {
   type FirmwareComponent,
 } from './components'
 import { controlSupport, type ControlSupport } from './control'
-import { lifeCycleName, romArchitecture, romTypeName } from './words'
-import { asciiText } from '../../prm/ascii-text'
+import { lifeCycleName, PENDING_RESET, romArchitecture, romTypeName } from './words'
 
 export interface FirmwareInfo {
   /** ConnectX7; undefined for a chip that the catalogue does not know. */
   readonly chip: string | undefined
-  /** By which chips are told apart: 0x218 */
-  readonly hardwareId: number
+  readonly chipId: ChipId
   readonly pciDeviceId: number
   readonly partNumber: string | undefined
   readonly description: string | undefined
   readonly psid: string
   readonly addresses: BaseAddresses
   readonly running: FirmwareVersion
-  /** What is on flash, and runs after the next reset; undefined where it is what runs. */
+  /** What is on flash, and runs after the next reset; undefined where it is the version that runs. */
   readonly pending: FirmwareVersion | undefined
+  /** An image on flash waits for a reset: of another version, or of the same one. */
+  readonly pendingReset: boolean
   readonly productVersion: string | undefined
   /** When the firmware on flash was built; null where firmware does not tell. */
   readonly built: string | null
@@ -63,6 +65,18 @@ export interface SecurityInfo {
   readonly lifeCycle: string
   readonly secureBoot: boolean
   readonly encryption: boolean
+  /** What keeps firmware of before from running; null where the chip is not fused for it. */
+  readonly rollback: RollbackProtection | null
+}
+
+/** Security versions (MFSV): the chip boots no image whose version is below that of its fuses. */
+export interface RollbackProtection {
+  readonly fuses: number
+  /** Of the firmware that runs. */
+  readonly image: number
+  /** Whether the next start raises the fuses to the version of the image: always, or where it was allowed. */
+  readonly programming: 'automatic' | 'manual'
+  readonly allowed: boolean
 }
 
 /**
@@ -79,25 +93,27 @@ export async function queryFirmware(device: Device): Promise<FirmwareInfo> {
   const boot = components.find(({ identifier }) => identifier === BOOT_IMAGE)
   const running = boot && (await readComponentVersion(device, boot.index, 'running'))
   const stored = boot && (await readComponentVersion(device, boot.index, 'pending'))
-  const version = running?.version ?? extendedVersion(firmware)
+  const version = running?.version ?? firmwareVersion(firmware)
+  const pending = stored === undefined || isSame(stored.version, version) ? undefined : stored.version
   return {
     chip: device.catalogue.chipName(Number(hardware.hw_dev_id)),
-    hardwareId: Number(hardware.hw_dev_id),
+    chipId: { hardwareId: Number(hardware.hw_dev_id), revision: Number(hardware.device_hw_revision) },
     pciDeviceId: Number(hardware.device_id),
     partNumber: await readDeviceText(device, 'name'),
     description: await readDeviceText(device, 'description'),
     psid: asciiOf(firmware.psid),
     addresses: await readBaseAddresses(device, hardware),
     running: version,
-    pending: stored === undefined || isSame(stored.version, version) ? undefined : stored.version,
+    pending,
+    pendingReset: pending !== undefined || boot?.updateState === PENDING_RESET,
     productVersion: running?.text ?? undefined,
     built: (stored ?? running)?.built ?? null,
     roms: romsOf(mgir.sw_info as Struct),
-    security: securityOf(firmware, components),
+    security: await readSecurity(device, firmware, components),
     components,
     control,
     activation: boot && (await readActivation(device, boot.index)),
-    rescanRequired: await isRescanRequired(device),
+    rescanRequired: (await registerValuesOrNone(device, 'MFRL'))?.pci_rescan_required === 1,
     imageVsd: await readDeviceText(device, 'imageVsd'),
     deviceVsd: await readDeviceText(device, 'deviceVsd'),
     uptime: Number(hardware.uptime),
@@ -120,13 +136,15 @@ async function listComponents(
 
 const isSame = (a: FirmwareVersion, b: FirmwareVersion): boolean => formatVersion(a) === formatVersion(b)
 
-/** The fields that have room for every version; those before them hold 8 bits each. */
-function extendedVersion(firmware: Struct): FirmwareVersion {
-  return {
-    major: Number(firmware.extended_major),
-    minor: Number(firmware.extended_minor),
-    subminor: Number(firmware.extended_sub_minor),
-  }
+/** The fields that have room for every version; firmware of before there were any has 8 bits for each number. */
+function firmwareVersion(firmware: Struct): FirmwareVersion {
+  const of = (major: string, minor: string, subminor: string): FirmwareVersion => ({
+    major: Number(firmware[major]),
+    minor: Number(firmware[minor]),
+    subminor: Number(firmware[subminor]),
+  })
+  const extended = of('extended_major', 'extended_minor', 'extended_sub_minor')
+  return extended.major === 0 ? of('major', 'minor', 'sub_minor') : extended
 }
 
 const ROMS = [0, 1, 2, 3]
@@ -155,7 +173,13 @@ const tokens: readonly (readonly [identifier: number, name: string])[] = [
   [0x0f, 'rmdt-token'],
 ]
 
-function securityOf(firmware: Struct, components: readonly FirmwareComponent[]): SecurityInfo {
+const GA_SECURED = 1
+
+async function readSecurity(
+  device: Device,
+  firmware: Struct,
+  components: readonly FirmwareComponent[],
+): Promise<SecurityInfo> {
   const bit = (name: string): boolean => firmware[name] === 1
   const basis = bit('secured') ? 'secure-fw' : bit('signed_fw') ? 'signed-fw' : undefined
   const there = new Set(components.filter(({ status }) => status !== 'absent').map(({ identifier }) => identifier))
@@ -164,20 +188,25 @@ function securityOf(firmware: Struct, components: readonly FirmwareComponent[]):
     ...(bit('dev') ? ['dev'] : []),
     ...tokens.flatMap(([identifier, name]) => (there.has(identifier) ? [name] : [])),
   ]
+  const lifeCycle = Number(firmware.life_cycle) | (Number(firmware.life_cycle_msb) << 2)
+  const isFused = bit('sec_boot') && lifeCycle === GA_SECURED
   return {
     attributes: basis === undefined ? [] : [basis, ...more],
-    lifeCycle: lifeCycleName(Number(firmware.life_cycle) | (Number(firmware.life_cycle_msb) << 2)),
+    lifeCycle: lifeCycleName(lifeCycle),
     secureBoot: bit('sec_boot'),
     encryption: bit('encryption'),
+    rollback: isFused ? await readRollback(device) : null,
   }
 }
 
-async function isRescanRequired(device: Device): Promise<boolean> {
-  try {
-    return (await registerValues(device, 'MFRL')).pci_rescan_required === 1
-  } catch (error) {
-    if (error instanceof FirmwareError) return false
-    throw error
+async function readRollback(device: Device): Promise<RollbackProtection | null> {
+  const values = await registerValuesOrNone(device, 'MFSV')
+  if (values === undefined) return null
+  return {
+    fuses: Number(values.efuses_sec_ver),
+    image: Number(values.img_sec_ver),
+    programming: values.efuses_prog_method === 1 ? 'automatic' : 'manual',
+    allowed: values.efuses_prog_en === 1,
   }
 }
 

@@ -1,7 +1,8 @@
 import type { Struct } from '../../prm/codec'
 import type { Device } from '../device'
-import { FirmwareError, Unsupported } from '../errors'
-import { accessRegister, registerTarget, registerValues } from '../registers'
+import { Unsupported } from '../errors'
+import type { FirmwareInfo } from './query'
+import { accessRegister, registerTarget, registerValues, registerValuesOrNone } from '../registers'
 
 /** One of the things that a reset can be, and whether this device can it. */
 export interface ResetChoice {
@@ -50,7 +51,9 @@ const syncs: readonly Known[] = ['Tool is the owner', 'Driver is the owner', 'FW
   bit: number,
 }))
 
-const TYPE = { FULL: 0, NIC_ONLY: 2, ARM_ONLY: 3, ARM_SHUTDOWN: 4 } as const
+export const TYPE = { FULL: 0, NIC_ONLY: 2, ARM_ONLY: 3, ARM_SHUTDOWN: 4 } as const
+/** Those that leave the NIC as it is; an immediate reset can be nothing else. */
+const armTypes: ReadonlySet<number> = new Set([TYPE.ARM_ONLY, TYPE.ARM_SHUTDOWN])
 /** The default is the first of these that the device can. */
 const typeOrder = [TYPE.NIC_ONLY, TYPE.FULL, TYPE.ARM_ONLY, TYPE.ARM_SHUTDOWN]
 export const LEVEL = { LIVE_PATCH: 0, IMMEDIATE: 1, PCI: 3, WARM_REBOOT: 4 } as const
@@ -66,7 +69,7 @@ const states: Readonly<Record<number, string>> = {
   8: 'waiting for the reset',
 }
 /** States that a reset ends in without having happened. */
-export const failedStates: ReadonlySet<number> = new Set([3, 4, 5, 6])
+const failedStates: ReadonlySet<number> = new Set([3, 4, 5, 6])
 
 /** What resets there are, by MFRL and MROQ. @throws FirmwareError where the device has no MFRL */
 export async function readResetSupport(device: Device): Promise<ResetSupport> {
@@ -96,19 +99,10 @@ const DRIVER_SYNC = 19
 
 /** By MROQ; devices of before it have a bit in MCAM for drivers that take part. */
 async function readSyncs(device: Device): Promise<number> {
-  const values = await valuesOrNone(device, 'MROQ')
+  const values = await registerValuesOrNone(device, 'MROQ')
   if (values?.query_is_valid === 1) return Number(values.pci_sync_for_fw_update_start)
-  const features = (await valuesOrNone(device, 'MCAM'))?.mng_feature_cap_mask as number[] | undefined
+  const features = (await registerValuesOrNone(device, 'MCAM'))?.mng_feature_cap_mask as number[] | undefined
   return (1 << SYNC.TOOL) | (has(features?.at(-1), DRIVER_SYNC) ? 1 << SYNC.DRIVER : 0)
-}
-
-async function valuesOrNone(device: Device, name: string): Promise<Struct | undefined> {
-  try {
-    return await registerValues(device, name)
-  } catch (error) {
-    if (error instanceof FirmwareError) return undefined
-    throw error
-  }
 }
 
 /** A reset was asked for, and did not happen. */
@@ -139,9 +133,20 @@ export function resetRequest(support: ResetSupport, wanted: Partial<ResetRequest
   const level = chosen('level', support.levels, wanted.level)
   return {
     level,
-    type: chosen('type', support.types, wanted.type),
+    type: chosen('type', typesAt(level, support.types), wanted.type),
     sync: level === LEVEL.PCI ? chosen('sync', support.syncs, wanted.sync) : SYNC.TOOL,
   }
+}
+
+/** The types that there are at a level, with the default there. */
+function typesAt(level: number, types: readonly ResetChoice[]): ResetChoice[] {
+  const withDefault = (number: number | undefined, all: readonly ResetChoice[]): ResetChoice[] =>
+    all.map((one) => ({ ...one, isDefault: one.number === number }))
+  // A patch of what runs has no type.
+  if (level === LEVEL.LIVE_PATCH) return withDefault(TYPE.FULL, types)
+  if (level !== LEVEL.IMMEDIATE) return [...types]
+  const arm = types.filter(({ number }) => armTypes.has(number))
+  return withDefault(arm.find(({ supported }) => supported)?.number, arm)
 }
 
 function chosen(what: string, all: readonly ResetChoice[], number: number | undefined): number {
@@ -158,6 +163,37 @@ export async function requestReset(device: Device, { level, type, sync }: ResetR
   await writeReset(device, { reset_trigger: 1 << bit, rst_type_sel: type, pci_sync_for_fw_update_start: sync })
 }
 
+/** A device at one moment. */
+export interface ResetView {
+  readonly info: FirmwareInfo
+  readonly support: ResetSupport
+  /** Seconds of a clock that only goes on. */
+  readonly seenAt: number
+}
+
+/**
+ * Whether a reset that was asked for is over: firmware is idle, what was on flash runs, and the device counts its time anew. The
+ * embedded CPU alone, and a patch of what runs, leave that count as it is.
+ * @throws ResetFailed
+ */
+export function isResetOver(before: ResetView, now: ResetView, { level, type }: ResetRequest): boolean {
+  const { code, name } = now.support.state
+  if (failedStates.has(code)) throw new ResetFailed(code, name)
+  if (code !== 0) return false
+  if (level === LEVEL.IMMEDIATE || armTypes.has(type)) return true
+  if (before.info.pendingReset) return !now.info.pendingReset
+  return level === LEVEL.LIVE_PATCH || hasRestarted(before, now)
+}
+
+/** Uptimes are whole seconds: the same start is told with up to a second between. */
+const SLACK = 1
+
+function hasRestarted(before: ResetView, now: ResetView): boolean {
+  const startOf = ({ seenAt, info }: ResetView): number => seenAt - info.uptime
+  // One that has just started, or that counts no time, cannot tell.
+  return before.info.uptime <= SLACK || startOf(now) - startOf(before) >= SLACK
+}
+
 /** Writes MFRL. */
 export async function writeReset(device: Device, fields: Readonly<Record<string, number>>): Promise<void> {
   const target = registerTarget(device.catalogue, 'MFRL')
@@ -171,7 +207,7 @@ const DRIVER_PATIENCE = 300_000
 
 /** How long drivers may take to go down and come up again, in milliseconds (DTOR). */
 export async function resetPatience(device: Device): Promise<number> {
-  const values = await valuesOrNone(device, 'DTOR')
+  const values = await registerValuesOrNone(device, 'DTOR')
   const { to_value: count, to_multiplier: unit } = (values?.DRIVER_UNLOAD_AND_RESET_TO ?? {}) as Struct
   const time = Number(count ?? 0) * (multipliers[Number(unit)] ?? 1)
   return time > 0 ? time : DRIVER_PATIENCE

@@ -34,16 +34,8 @@ export const componentName = (identifier: number): string => components[identifi
 const componentStates = ['absent', 'present', 'in use']
 export const componentStatusName = (status: number): string => componentStates[status] ?? `status ${status}`
 
-const updateStates = [
-  'idle',
-  'in progress',
-  'applied',
-  'active',
-  'active, pending reset',
-  'failed',
-  'cancelled',
-  'busy',
-]
+export const PENDING_RESET = 'active, pending reset'
+const updateStates = ['idle', 'in progress', 'applied', 'active', PENDING_RESET, 'failed', 'cancelled', 'busy']
 /** component_update_state of MCQS. */
 export const updateStateName = (state: number): string => updateStates[state] ?? `state ${state}`
 

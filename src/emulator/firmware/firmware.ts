@@ -17,7 +17,8 @@ import { Tracer } from './tracer'
 import { Traffic } from './traffic'
 import { UpdateControl, type Owner } from './update/control'
 import { Flash } from './update/flash'
-import { VersionOverlay } from './update/overlay'
+import type { ChipFacts } from './update/image-check'
+import { MFSV, MGIR, VersionOverlay } from './update/overlay'
 import { MFRL, ResetControl } from './update/reset'
 import { encodeValues, numberOf } from './values'
 
@@ -55,6 +56,7 @@ export type Answer = Struct | Uint8Array
 export type Handler = (firmware: Firmware, request: Request) => Answer
 
 const HEADER = 16
+const MGIR_BYTES = 0xa0
 
 /**
  * The firmware of one emulated function: a synchronous function from inbox to outbox, with state. It knows what the profile
@@ -92,7 +94,7 @@ export class Firmware {
     this.tracer = new Tracer(this, options)
     const fastest = profile.diagnosticCounters?.fastestTicks ?? 1
     this.diagnostics = new DiagnosticCounters(this.clock, fastest, options.losses ?? [])
-    this.flash = new Flash(profile)
+    this.flash = new Flash(profile, () => this.chipFacts())
     this.update = new UpdateControl(codec, this.clock, this.flash, options.updateError)
     this.versions = new VersionOverlay(codec, this.flash, this.update, this.clock)
     this.reset = new ResetControl(codec, () => this.start(), options.resetState)
@@ -146,6 +148,14 @@ export class Firmware {
     const answer = this.registers.access(id, method, image, room)
     if (method === 'read') this.versions.apply(id, answer)
     return answer
+  }
+
+  /** What the boot code compares an image with: the board, and what MGIR and MFSV tell. */
+  private chipFacts(): ChipFacts {
+    const { psid, hardwareId } = this.profile.identity
+    const word = (id: number, at: number): number =>
+      Buffer.from(this.registers.access(id, 'read', new Uint8Array(MGIR_BYTES), MGIR_BYTES)).readUInt32BE(at)
+    return { psid, hardwareId, revision: (word(MGIR, 0) >>> 16) & 0xff, fuses: word(MFSV, 8) }
   }
 
   private accessReset(method: 'read' | 'write', image: Uint8Array, room: number): Uint8Array {

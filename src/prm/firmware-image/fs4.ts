@@ -77,7 +77,9 @@ export function readFs4(image: ImageBytes, format: 'FS4' | 'FS5', start: number)
   if (info === null)
     image.problem('IMAGE_INFO', at(pointers.image_info) ?? start, 'is in no table, and not where the header points')
   checkSlot(image, start, at(pointers.tools))
-  const end = imageEnd(image, start, sealed || format === 'FS5' ? (info?.burnSize ?? 0) : 0)
+  const isSized = sealed || format === 'FS5'
+  if (isSized && info !== null) checkBurnSize(image, start, info.burnSize, sealed)
+  const end = imageEnd(image, start, isSized ? (info?.burnSize ?? 0) : 0)
   if (info !== null) {
     if (info.burnSize > image.length - start) isCut(image, start, info.burnSize)
     readDeviceTable(image, format, info, end)
@@ -217,6 +219,19 @@ function checkSlot(image: ImageBytes, start: number, tools: number | null): void
       last.offset,
       `ends at ${hex(end)} of the image, behind the slot of flash, ${hex(2 ** log)}`,
     )
+}
+
+/** Where nothing else tells the end of an image: of one whose table cannot be read, and of FS5, which has more behind its sections. */
+function checkBurnSize(image: ImageBytes, start: number, burnSize: number, sealed: boolean): void {
+  if (burnSize === 0) {
+    if (sealed) image.problem('IMAGE_INFO', start, 'does not tell how long the image is, whose table is encrypted')
+    return
+  }
+  for (const { name, offset, size } of image.sections) {
+    const end = offset + size - start
+    if (end > burnSize)
+      image.problem(name, offset, `ends at ${hex(end)} of the image, behind its end, ${hex(burnSize)}`)
+  }
 }
 
 /** Where the last section ends; of what cannot be read, what the image says, as far as the file goes. */

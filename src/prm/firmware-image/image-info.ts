@@ -28,7 +28,10 @@ export function readImageInfo(image: ImageBytes, at: number): ImageInfo {
     description: hasNames ? image.text(at + 0x1d0, 256) : '',
     prsName: hasNames ? image.text(at + 0x380, 128) : '',
     vsd: image.text(at + 0x38, 208),
-    hardwareIds: [0, 1, 2, 3].map((index) => image.word(at + 0x118 + 4 * index)).filter((id) => id !== 0),
+    chips: [0, 1, 2, 3]
+      .map((index) => image.word(at + 0x118 + 4 * index))
+      .filter((word) => word !== 0)
+      .map((word) => ({ hardwareId: word & 0xffff, revision: (word >>> 16) & 0xff })),
     pci: {
       vendor: pci & 0xffff,
       device: pci >>> 16,

@@ -48,6 +48,14 @@ export interface RomVersion {
   readonly pciDeviceId: number | null
 }
 
+/** By which chips are told apart. */
+export interface ChipId {
+  /** 0x218 */
+  readonly hardwareId: number
+  /** Of the silicon: 0 is the first. */
+  readonly revision: number
+}
+
 /** What the section IMAGE_INFO tells. */
 export interface ImageInfo {
   readonly psid: string
@@ -62,8 +70,8 @@ export interface ImageInfo {
   /** Name of the product's settings that the image was made of. */
   readonly prsName: string
   readonly vsd: string
-  /** Chips that it is for, as their hardware ids: 0x218. */
-  readonly hardwareIds: readonly number[]
+  /** Chips that it is for. */
+  readonly chips: readonly ChipId[]
   readonly pci: {
     readonly vendor: number
     readonly device: number

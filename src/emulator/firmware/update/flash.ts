@@ -1,5 +1,5 @@
 import type { Profile } from '../../profile'
-import { checkImage, type CheckedImage, type Version, withMagic } from './image-check'
+import { checkImage, type CheckedImage, type ChipFacts, type Version, withMagic } from './image-check'
 
 /** The flash of one emulated device: what runs, and an image that runs after the next reset. */
 export class Flash {
@@ -8,9 +8,12 @@ export class Flash {
   /** Called when another image is on flash. */
   changed: (() => void) | undefined
 
-  constructor(private readonly profile: Profile) {
+  constructor(
+    profile: Profile,
+    private readonly chip: () => ChipFacts,
+  ) {
     const [major = 0, minor = 0, subminor = 0] = profile.identity.firmware.split('.').map(Number)
-    this.running = { version: [major, minor, subminor], date: 0, time: 0 }
+    this.running = { version: [major, minor, subminor], date: 0, time: 0, securityVersion: 0 }
   }
 
   /** What runs. */
@@ -39,7 +42,7 @@ export class Flash {
 
   /** Whether the boot code would take an image. @throws ImageRefused */
   check(image: Buffer): CheckedImage {
-    return checkImage(image, this.profile.identity)
+    return checkImage(image, this.chip())
   }
 
   /** Puts an image that was checked on flash: whole, or not at all. */

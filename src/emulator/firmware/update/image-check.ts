@@ -9,6 +9,7 @@ export const UpdateError = {
   NOT_APPLICABLE: 0x03,
   BAD_FORMAT: 0x08,
   PENDING_RESET: 0x09,
+  SECURITY_VERSION: 0x19,
 } as const
 
 export type Version = readonly [major: number, minor: number, subminor: number]
@@ -19,6 +20,16 @@ export interface CheckedImage {
   readonly date: number
   /** Seconds, minutes and hours, one byte each. */
   readonly time: number
+  readonly securityVersion: number
+}
+
+/** What an image must be for. */
+export interface ChipFacts {
+  readonly psid: string
+  readonly hardwareId: number
+  readonly revision: number
+  /** The lowest security version that its fuses allow. */
+  readonly fuses: number
 }
 
 /** The image is refused. */
@@ -34,6 +45,8 @@ const FORMATS = [1, 2]
 const POINTERS = 0x18
 const TOC_SLOT = 2
 const INFO_SLOT = 10
+const SECURITY_SLOT = 13
+const NONE = 0xffffffff
 const TOC = 0x49544f43
 const ENTRY = 0x20
 const MOST_ENTRIES = 64
@@ -44,10 +57,7 @@ const INFO_BYTES = 0x400
 const guard = { ENTRY: 0, SECTION: 2 }
 
 /** @throws ImageRefused */
-export function checkImage(
-  image: Buffer,
-  { psid, hardwareId }: { readonly psid: string; readonly hardwareId: number },
-): CheckedImage {
+export function checkImage(image: Buffer, { psid, hardwareId, revision, fuses }: ChipFacts): CheckedImage {
   if (image.length < POINTERS + 16 * 8 || !FORMATS.includes(image[BOOT_VERSION] ?? 0))
     throw new ImageRefused(UpdateError.BAD_FORMAT)
   const table = image.readUInt32BE(POINTERS + TOC_SLOT * 8)
@@ -56,8 +66,13 @@ export function checkImage(
   if (info === undefined || info + INFO_BYTES > image.length) throw new ImageRefused(UpdateError.BAD_FORMAT)
   const ids = [0, 1, 2, 3].map((index) => image.readUInt32BE(info + 0x118 + index * 4))
   const board = image.toString('latin1', info + 0x24, info + 0x34).replace(/\0.*$/s, '')
-  if (board !== psid || !ids.includes(hardwareId)) throw new ImageRefused(UpdateError.NOT_APPLICABLE)
+  if (board !== psid || !ids.includes(((revision << 16) | hardwareId) >>> 0))
+    throw new ImageRefused(UpdateError.NOT_APPLICABLE)
+  const security = image.readUInt32BE(POINTERS + SECURITY_SLOT * 8)
+  const securityVersion = security === NONE ? 0 : security
+  if (securityVersion < fuses) throw new ImageRefused(UpdateError.SECURITY_VERSION)
   return {
+    securityVersion,
     version: [image.readUInt16BE(info + 4), image.readUInt16BE(info + 8), image.readUInt16BE(info + 10)],
     date: image.readUInt32BE(info + 0x10),
     time: image.readUInt32BE(info + 0xc),

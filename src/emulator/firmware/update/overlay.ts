@@ -4,7 +4,8 @@ import type { UpdateControl } from './control'
 import { versionText, type Flash } from './flash'
 import type { CheckedImage } from './image-check'
 
-const MGIR = 0x9020
+export const MGIR = 0x9020
+export const MFSV = 0x9115
 const MCQS = 0x9060
 const MCQI = 0x9061
 const VERSION = 1
@@ -34,6 +35,8 @@ export class VersionOverlay {
     const isWhole = (layout: string): boolean => answer.length >= this.codec.sizeBytes(layout)
     if (id === MGIR && isWhole('mgir_ext')) this.inMgir(answer)
     if (id === MCQS && isWhole('mcqs_reg_ext')) this.inMcqs(answer)
+    if (id === MFSV && isWhole('mfsv_reg_ext') && this.flash.image !== undefined)
+      this.set('mfsv_reg_ext', answer, { img_sec_ver: this.flash.runs.securityVersion })
     if (id === MCQI && isWhole('mcqi_reg_ext')) this.inMcqi(answer)
   }
 
