@@ -406,6 +406,23 @@ describeUnless(missingForEmulatedNodes(), 'through nodes', () => {
     if (queried !== undefined) expectParsersAgree(readFileSync(at('text'), 'utf8'), queried.firmware)
   }, 60_000)
 
+  test('a signal while several devices are written: what became of each', () => {
+    mkdirSync(at('images'))
+    imageAt('images/large.bin')
+    imageAt('images/small.bin', { version: [22, 45, 1], psid: 'MT_0000000359', hardwareIds: [530], sections: [] })
+    const { stdout, stderr } = emulated(
+      `set +m
+      mlx5ctl fw update fwctl0 fwctl1 --from ${at('images')} --yes 2>${at('err')} & pid=$!
+      until [ -e ${at('state.1')} ]; do sleep 0.02; done
+      kill -INT $pid; wait $pid; echo $?`,
+      ...['--profile', 'connectx7', '--profile', 'connectx6dx', '--fault', 'delay=8ms', ...state()],
+    )
+    expect([stdout, stderr]).toEqual(['130\n', ''])
+    expect(readFileSync(at('err'), 'utf8')).toMatch(
+      /interrupted by SIGINT\n.*fwctl0: the update was cancelled and its handle released.*; fwctl1: /,
+    )
+  }, 60_000)
+
   test('a signal once the image is activated: it says that it is, and what loads it', () => {
     const image = imageAt('image.bin', { ...newer, sections: [] })
     const { stdout, stderr } = emulated(

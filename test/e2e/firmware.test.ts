@@ -77,6 +77,13 @@ describe('fw query', () => {
       'xml',
     ])
     expect(status).toBe(5)
+    // Where all fail for the same reason it decides; what there is of each is shown all the same.
+    const all = await runInProcess(['fw', 'query', 'emu:connectx7', 'emu:connectx6dx', '--fault', 'eperm', '-j'])
+    expect(all.status).toBe(4)
+    expect(parseEnvelope(all.stdout)).toMatchObject({
+      error: { kind: 'permission' },
+      data: { devices: [{ name: 'emu:connectx7' }, { name: 'emu:connectx6dx' }] },
+    })
     const elements = elementsOf(stdout)
     expect(elements.find(({ name }) => name === 'Device')?.attributes).toMatchObject({ psid: '', partNumber: '--' })
     expect(elements.find(({ name }) => name === 'FW')?.attributes).toEqual({ current: '--', available: '--' })
