@@ -8,6 +8,9 @@ import { ConfigSpace } from './pci/config-space'
 import { vpdImage } from './pci/vpd'
 import { addTracefs } from './tracefs'
 
+/** What the kernel gives as the size of an attribute of sysfs. */
+const PAGE = 4096
+
 /** PCI address of the n-th emulated function: 0000:03:00.0, 0000:04:00.0, ... */
 export function pciAddress(index: number): string {
   return `0000:${(3 + index).toString(16).padStart(2, '0')}:00.0`
@@ -106,12 +109,15 @@ function addNames(tree: Tree, home: string, pci: string, index: number, machine:
   const { identity } = machine.firmware.profile
   const mac = `b8:ce:f6:00:00:${(index * 2).toString(16).padStart(2, '0')}`
   const rdmaFiles = {
-    fw_ver: identity.firmware,
     board_id: identity.psid,
     hca_type: `MT${identity.deviceId}`,
     node_type: '1: CA',
   }
   for (const [name, text] of Object.entries(rdmaFiles)) tree.file(`${home}/infiniband/${rdma}/${name}`, `${text}\n`)
+  // What runs may be another version after a reset.
+  tree.window(`${home}/infiniband/${rdma}/fw_ver`, 0o444, PAGE, {
+    read: (offset, length) => Buffer.from(`${machine.firmware.flash.version}\n`).subarray(offset, offset + length),
+  })
   tree.file(`${home}/infiniband/${rdma}/ports/1/state`, '4: ACTIVE\n')
   tree.link(`${home}/infiniband/${rdma}/device`, `../../../${pci}`)
   tree.link(`sys/class/infiniband/${rdma}`, `../../${path}/infiniband/${rdma}`)

@@ -464,13 +464,16 @@ describeUnless(missingForEmulatedNodes(), 'through nodes', () => {
   test('several devices at once, each over another door', () => {
     const image = imageAt('image.bin')
     const { status, stdout, stderr } = emulated(
-      `mlx5ctl fw update fwctl0 04:00.0 mlx5_core.ctl.2 --from ${image} --yes -j`,
+      `mlx5ctl fw update fwctl0 04:00.0 mlx5_core.ctl.2 --from ${image} --yes -j
+       mlx5ctl fw reset 04:00.0 --level 3 --yes >/dev/null
+       cat /sys/class/infiniband/mlx5_[01]/fw_ver >${at('versions')}`,
       ...['connectx7', 'connectx7', 'connectx7'].flatMap((profile) => ['--profile', profile]),
       ...state(),
     )
     expect([status, stderr]).toEqual([0, ''])
     const { devices, changed } = updatedOf({ status, stdout, stderr })
     expect([changed, devices.map(({ pending }) => pending)]).toEqual([true, Array(3).fill('28.44.1000')])
+    expect(readFileSync(at('versions'), 'utf8')).toBe('28.43.1014\n28.44.1000\n')
     for (const name of ['state', 'state.1', 'state.2'])
       expect([name, flash(name)?.equals(readFileSync(image))]).toEqual([name, true])
   }, 60_000)
