@@ -136,7 +136,7 @@ function componentTable(components: readonly FirmwareComponent[]): string {
     name,
     status,
     updateState,
-    capabilities === null ? '' : `up to ${capabilities.maxSize} bytes`,
+    capabilities === null || capabilities.maxSize === 0 ? '' : `up to ${capabilities.maxSize} bytes`,
   ])
   return `     Components:\n${columns(rows)}`
 }
