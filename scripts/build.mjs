@@ -1,6 +1,6 @@
 // Builds dist/: the bundled command line and library, the packed catalogue, the device profiles and the native addon.
 // usage: node scripts/build.mjs [--types]
-import { build } from 'esbuild'
+import { build, transform } from 'esbuild'
 import { spawnSync } from 'node:child_process'
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -22,34 +22,6 @@ const withoutChildProcess = {
   },
 }
 
-/** Packages that few runs need lie in files of their own: what is in the bundle is compiled at every start. */
-const lazyPackages = Object.fromEntries(
-  [
-    'cli-table3',
-    'cli-progress',
-    'chalk',
-    'node-sqlite3-wasm',
-    'yaml',
-    'prom-client',
-    'tar-stream',
-    'xz-decompress',
-  ].map((name) => [
-    name,
-    `node_modules/${name}/${require(at('node_modules', name, 'package.json')).main ?? 'source/index.js'}`,
-  ]),
-)
-const importer = 'src/prm/import/user-catalogue.ts'
-const apart = {
-  name: 'packages-apart',
-  setup(esbuild) {
-    esbuild.onResolve({ filter: /\/import\/user-catalogue$/ }, () => ({ path: './import.js', external: true }))
-    esbuild.onResolve({ filter: new RegExp(`^(?:${Object.keys(lazyPackages).join('|')})$`) }, ({ path: name }) => ({
-      path: `./${name}.js`,
-      external: true,
-    }))
-  },
-}
-
 mkdirSync(at('dist', 'native'), { recursive: true })
 collectLicences(await bundle())
 packCatalogue()
@@ -58,31 +30,45 @@ copySqlite()
 buildAddon()
 if (process.argv.includes('--types')) emitTypes()
 
+/**
+ * What is imported when it is needed lies in files of its own: whatever is in a file that is loaded is compiled at every start.
+ * esbuild splits ES modules alone, and Node loads CommonJS faster, so that each file is made into that afterwards.
+ */
 async function bundle() {
   const entries = {
     cli: 'src/program.ts',
     index: 'src/index.ts',
     'emulate-server': 'src/emulator/server.ts',
-    import: importer,
     pack: 'src/prm/pack.ts',
-    ...lazyPackages,
   }
-  const entryPoints = Object.fromEntries(Object.entries(entries).map(([name, file]) => [name, at(file)]))
-  const { metafile } = await build({
-    entryPoints,
-    metafile: true,
+  const { metafile, outputFiles } = await build({
+    entryPoints: Object.fromEntries(Object.entries(entries).map(([name, file]) => [name, at(file)])),
     outdir: at('dist'),
+    metafile: true,
+    write: false,
     bundle: true,
+    splitting: true,
+    // Beside the entries: data files are looked for in the folder of the code.
+    chunkNames: '[name]-[hash]',
     platform: 'node',
     target: 'node20',
-    format: 'cjs',
+    format: 'esm',
     minify: true,
     keepNames: false,
     legalComments: 'none',
     define: { 'process.env.MLX5CTL_VERSION': JSON.stringify(require(at('package.json')).version) },
     logLevel: 'warning',
-    plugins: [withoutChildProcess, apart],
+    plugins: [withoutChildProcess],
   })
+  const commonjs = { format: 'cjs', platform: 'node', target: 'node20', supported: { 'dynamic-import': false } }
+  const made = new Set()
+  for (const { path: file, text } of outputFiles) {
+    const { code } = await transform(text, { ...commonjs, minify: true, legalComments: 'none' })
+    writeFileSync(file, code)
+    made.add(path.basename(file))
+  }
+  for (const name of readdirSync(at('dist')).filter((one) => one.endsWith('.js') && !made.has(one)))
+    rmSync(at('dist', name))
   return Object.keys(metafile.inputs)
 }
 

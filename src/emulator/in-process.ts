@@ -18,7 +18,6 @@ import { Firmware } from './firmware/firmware'
 import type { HostMemory } from './firmware/objects'
 import { runCommand } from './machine'
 import { loadProfile } from './profile'
-import { keepState } from './state'
 
 const PAGE = 4096
 const HEADER = 16
@@ -33,7 +32,7 @@ export async function openEmulated(
   // What a user imported is for the tool: the device is what the profile was written for.
   const catalogue = openCatalogue([builtInCatalogueFile()])
   const firmware = new Firmware(loadProfile(name), catalogue, new Codec(catalogue), faults)
-  if (options.stateFile !== undefined) keepState(firmware, options.stateFile)
+  if (options.stateFile !== undefined) (await import('./state')).keepState(firmware, options.stateFile)
   return new EmulatedTransport(firmware, faults, () => catalogue.close())
 }
 

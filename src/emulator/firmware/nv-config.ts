@@ -44,43 +44,52 @@ export type NvState = Record<string, string>
  * profile says which there are.
  */
 export class NvConfiguration {
-  private readonly items = new Map<number, Item>()
+  private made: Map<number, Item> | undefined
   changed: ((state: NvState) => void) | undefined
 
   constructor(
-    profile: Profile,
-    catalogue: Catalogue,
+    private readonly profile: Profile,
+    private readonly catalogue: Catalogue,
     private readonly codec: Codec,
-  ) {
-    for (const [key, values] of Object.entries(profile.nv ?? {})) {
-      const [name = '', place = ''] = key.split('/')
-      const tlv = catalogue.findTlv(name)
-      if (tlv?.name !== name) throw new MalformedData(`profile ${profile.name}`, `${name} is no TLV`)
-      const type = nvType(tlv, instanceOf(place))
-      const layout = nvLayout(tlv)
-      const initial = this.data(layout, new Uint8Array(tlv.bytes), values)
-      const { current = {}, next = {} } = profile.nvChanged?.[key] ?? {}
-      const now = this.data(layout, initial, current)
-      const item: Item = {
-        tlv,
-        layout,
-        type,
-        readOnly: tlv.capability || profile.nvReadOnly?.includes(name) === true,
-        priority: profile.nvPriority?.[name] ?? 0,
-        corrupt: profile.nvCorrupt?.includes(name) === true,
-        wornOut: profile.nvWornOut?.includes(name) === true,
-        default: initial,
-        current: now,
-        next: this.data(layout, now, next),
-        writer: profile.nvChanged?.[key] === undefined ? undefined : WRITER_ICMD,
-      }
-      this.items.set(type, item)
+  ) {}
+
+  /** By their type dwords; made when somebody first wants one, since most runs want none. @throws MalformedData */
+  private get items(): Map<number, Item> {
+    return (this.made ??= new Map(
+      Object.entries(this.profile.nv ?? {}).map(([key, values]) => {
+        const item = this.make(key, values)
+        return [item.type, item]
+      }),
+    ))
+  }
+
+  private make(key: string, values: Values): Item {
+    const { profile } = this
+    const [name = '', place = ''] = key.split('/')
+    const tlv = this.catalogue.findTlv(name)
+    if (tlv?.name !== name) throw new MalformedData(`profile ${profile.name}`, `${name} is no TLV`)
+    const layout = nvLayout(tlv)
+    const initial = this.data(layout, new Uint8Array(tlv.bytes), values)
+    const { current = {}, next = {} } = profile.nvChanged?.[key] ?? {}
+    const now = this.data(layout, initial, current)
+    return {
+      tlv,
+      layout,
+      type: nvType(tlv, instanceOf(place)),
+      readOnly: tlv.capability || profile.nvReadOnly?.includes(name) === true,
+      priority: profile.nvPriority?.[name] ?? 0,
+      corrupt: profile.nvCorrupt?.includes(name) === true,
+      wornOut: profile.nvWornOut?.includes(name) === true,
+      default: initial,
+      current: now,
+      next: this.data(layout, now, next),
+      writer: profile.nvChanged?.[key] === undefined ? undefined : WRITER_ICMD,
     }
   }
 
   /** Whether this register is one of the configuration. */
   has(id: number): boolean {
-    return this.items.size > 0 && Object.values(register).includes(id)
+    return this.profile.nv !== undefined && Object.values(register).includes(id)
   }
 
   /** @throws Refusal */
