@@ -3,7 +3,7 @@
 import { build, transform } from 'esbuild'
 import { spawnSync } from 'node:child_process'
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
+import { createRequire, isBuiltin } from 'node:module'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -20,6 +20,35 @@ const withoutChildProcess = {
     )
     esbuild.onLoad({ filter: /.*/, namespace: 'empty' }, () => ({ contents: 'module.exports = {}' }))
   },
+}
+
+/** A CommonJS package has a default export alone once it is split off: its names are exported one by one. */
+const withNames = {
+  name: 'names-of-commonjs',
+  setup(esbuild) {
+    esbuild.onResolve({ filter: /^[a-z@]/ }, ({ path: name, kind, namespace }) =>
+      kind === 'dynamic-import' && namespace !== 'named' && isCommonJs(name)
+        ? { path: name, namespace: 'named' }
+        : undefined,
+    )
+    esbuild.onLoad({ filter: /.*/, namespace: 'named' }, ({ path: name }) => ({
+      resolveDir: root,
+      contents: `import * as whole from '${name}'\nexport default whole.default\nexport const { ${namesOf(name).join(', ')} } = whole`,
+    }))
+  },
+}
+
+const namesOf = (name) =>
+  Object.keys(require(name)).filter((one) => /^[A-Za-z_$][\w$]*$/.test(one) && one !== 'default')
+
+function isCommonJs(name) {
+  if (isBuiltin(name)) return false
+  try {
+    return namesOf(name).length > 0
+  } catch (error) {
+    if (error.code === 'ERR_REQUIRE_ESM') return false
+    throw error
+  }
 }
 
 mkdirSync(at('dist', 'native'), { recursive: true })
@@ -58,13 +87,14 @@ async function bundle() {
     legalComments: 'none',
     define: { 'process.env.MLX5CTL_VERSION': JSON.stringify(require(at('package.json')).version) },
     logLevel: 'warning',
-    plugins: [withoutChildProcess],
+    plugins: [withoutChildProcess, withNames],
   })
   const commonjs = { format: 'cjs', platform: 'node', target: 'node20', supported: { 'dynamic-import': false } }
   const made = new Set()
   for (const { path: file, text } of outputFiles) {
     const { code } = await transform(text, { ...commonjs, minify: true, legalComments: 'none' })
-    writeFileSync(file, code)
+    // What is the same stays: programs that run meanwhile load it.
+    if (!existsSync(file) || readFileSync(file, 'utf8') !== code) writeFileSync(file, code)
     made.add(path.basename(file))
   }
   for (const name of readdirSync(at('dist')).filter((one) => one.endsWith('.js') && !made.has(one)))
