@@ -53,7 +53,7 @@ export async function loadImages(from: unknown, psids: readonly string[]): Promi
       // A folder has other files too; one that begins as an image, and cannot be read, is told.
       if (error instanceof ForeignFile) continue
       if (!(error instanceof Error) || describeError(error).kind === 'internal') throw error
-      warnings.push(`${file} is left out: ${error.message}`)
+      warnings.push(`left out: ${error.message.startsWith(file) ? '' : `${file}: `}${error.message}`)
     }
   }
   return { images, isNamed: false, warnings }
