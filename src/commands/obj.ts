@@ -17,6 +17,7 @@ import { splitAssignment } from './assignment'
 import { refuseBytes } from './refuse'
 import { collect, refusalData, type Refused } from './refusals'
 import { enumNamer } from './naming'
+import { numberRange } from './number-range'
 import { summarizeObjects } from './obj-summary'
 import { openFacts, withDevice } from './session'
 import type { Context, Result } from './types'
@@ -107,10 +108,9 @@ function idList(text: string, type: Pick<ObjectType, 'idWidth' | 'name'>): numbe
 }
 
 function idRange(text: string, { idWidth, name }: Pick<ObjectType, 'idWidth' | 'name'>): number[] {
-  const match = /^(0x[0-9a-fA-F]+|\d+)(?:\.\.(0x[0-9a-fA-F]+|\d+))?$/.exec(text)
-  const first = Number(match?.[1] ?? Number.NaN)
-  const last = match?.[2] === undefined ? first : Number(match[2])
-  if (match === null || last < first) throw new UsageError(`${text} is no id and no range of ids (0..63)`)
+  const range = numberRange(text)
+  if (range === undefined) throw new UsageError(`${text} is no id and no range of ids (0..63)`)
+  const { first, last } = range
   if (last >= 2 ** idWidth) throw new UsageError(`${text}: ids of ${name} have ${idWidth} bits`)
   if (last - first >= MAX_IDS) throw new UsageError(`${text}: up to ${MAX_IDS} ids in one run`)
   return Array.from({ length: last - first + 1 }, (_, index) => first + index)

@@ -1,6 +1,9 @@
+import { asciiText } from '../prm/ascii-text'
 import type { Struct } from '../prm/codec'
+import { formatVersion } from '../prm/firmware-image/version'
 import type { UserContext } from '../transport/contract'
 import type { Device } from './device'
+import { runningVersion } from './firmware/running-version'
 import { registerValues } from './registers'
 
 export interface DeviceInfo {
@@ -63,7 +66,9 @@ export async function deviceInfo(device: Device): Promise<DeviceInfo> {
   let reading: Promise<Struct> | undefined
   const mgir = (): Promise<Struct> => (reading ??= registerValues(device, 'MGIR'))
   const psid = await attempt('the PSID', () => queryPsid(device, mgir))
-  const firmware = await attempt('the firmware version', () => queryFirmware(mgir))
+  const firmware = await attempt('the firmware version', async () =>
+    formatVersion(runningVersion((await mgir()).fw_info as Struct)),
+  )
   return {
     context,
     ...(model === undefined ? {} : { model }),
@@ -79,14 +84,5 @@ async function queryPsid(device: Device, mgir: () => Promise<Struct>): Promise<s
     device.transport.registers === undefined
       ? ((await device.command('QUERY_ADAPTER')).values.query_adapter_struct as Struct).vsd_contd_psid
       : ((await mgir()).fw_info as Struct).psid
-  return Buffer.from(bytes as number[])
-    .toString('latin1')
-    .replace(/\0.*$/s, '')
-}
-
-/** The extended version fields. */
-async function queryFirmware(mgir: () => Promise<Struct>): Promise<string> {
-  const version = (await mgir()).fw_info as Struct
-  const [major, minor, sub] = [version.extended_major, version.extended_minor, version.extended_sub_minor].map(Number)
-  return `${major}.${minor}.${String(sub).padStart(4, '0')}`
+  return asciiText(Buffer.from(bytes as number[]))
 }

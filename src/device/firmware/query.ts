@@ -6,6 +6,7 @@ import type { Device } from '../device'
 import { readDeviceText } from '../device-texts'
 import { FirmwareError } from '../errors'
 import { registerValues, registerValuesOrNone } from '../registers'
+import { runningVersion } from './running-version'
 import { readBaseAddresses, type BaseAddresses } from './addresses'
 import {
   BOOT_IMAGE,
@@ -93,7 +94,7 @@ export async function queryFirmware(device: Device): Promise<FirmwareInfo> {
   const boot = components.find(({ identifier }) => identifier === BOOT_IMAGE)
   const running = boot && (await readComponentVersion(device, boot.index, 'running'))
   const stored = boot && (await readComponentVersion(device, boot.index, 'pending'))
-  const version = running?.version ?? firmwareVersion(firmware)
+  const version = running?.version ?? runningVersion(firmware)
   const pending = stored === undefined || isSame(stored.version, version) ? undefined : stored.version
   return {
     chip: device.catalogue.chipName(Number(hardware.hw_dev_id)),
@@ -135,17 +136,6 @@ async function listComponents(
 }
 
 const isSame = (a: FirmwareVersion, b: FirmwareVersion): boolean => formatVersion(a) === formatVersion(b)
-
-/** The fields that have room for every version; firmware of before there were any has 8 bits for each number. */
-function firmwareVersion(firmware: Struct): FirmwareVersion {
-  const of = (major: string, minor: string, subminor: string): FirmwareVersion => ({
-    major: Number(firmware[major]),
-    minor: Number(firmware[minor]),
-    subminor: Number(firmware[subminor]),
-  })
-  const extended = of('extended_major', 'extended_minor', 'extended_sub_minor')
-  return extended.major === 0 ? of('major', 'minor', 'sub_minor') : extended
-}
 
 const ROMS = [0, 1, 2, 3]
 
