@@ -3,8 +3,8 @@ import { UsageError } from '../device/errors'
 import { openCatalogue, type Catalogue } from '../prm/catalogue'
 import { Codec } from '../prm/codec'
 import type { Transport, TransportKind } from '../transport/contract'
-import { openTransport } from '../transport/open'
-import type { Context } from './types'
+import { openTransport, Tapes } from '../transport/open'
+import type { Context, GlobalOptions } from './types'
 
 export interface Facts {
   readonly catalogue: Catalogue
@@ -52,7 +52,17 @@ export async function openDevice({ options }: Pick<Context, 'options'>, name: st
     fault: options.fault,
     clearSemaphore: options.clearSemaphore,
     record: options.record,
+    tapes: tapesOf(options),
   })
+}
+
+/** By the options of a command line, of which every run has its own. */
+const tapes = new WeakMap<GlobalOptions, Tapes>()
+
+function tapesOf(options: GlobalOptions): Tapes {
+  const known = tapes.get(options) ?? new Tapes()
+  tapes.set(options, known)
+  return known
 }
 
 function transportKind(text: string | undefined): TransportKind | undefined {

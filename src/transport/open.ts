@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import path from 'node:path'
 import { type DeviceIdentity, OpenError, type Transport, type TransportKind } from './contract'
+import type { Tape } from './replay'
 import { deviceBehind, type DeviceEntry, type Door, isPciFunction, listDevices, type Roots } from './discover'
 
 export { listDevices }
@@ -16,6 +17,14 @@ export interface OpenOptions extends Roots {
   readonly clearSemaphore?: boolean | undefined
   /** File to write a recording to. */
   readonly record?: string | undefined
+  /** Of the run that this opening belongs to. */
+  readonly tapes?: Tapes | undefined
+}
+
+/** Recordings that one run writes and replays: each opening of a device goes on where the one before it ended. */
+export class Tapes {
+  readonly written = new Set<string>()
+  readonly replayed = new Map<string, Tape>()
 }
 
 /**
@@ -27,7 +36,9 @@ export async function openTransport(name: string, options: OpenOptions = {}): Pr
   const transport = await openNamed(name, options)
   if (options.record === undefined) return transport
   const { recordTransport } = await import('./recording')
-  return recordTransport(transport, options.record)
+  const recorded = await recordTransport(transport, options.record, options.tapes?.written.has(options.record))
+  options.tapes?.written.add(options.record)
+  return recorded
 }
 
 async function openNamed(name: string, options: OpenOptions): Promise<Transport> {
@@ -37,8 +48,10 @@ async function openNamed(name: string, options: OpenOptions): Promise<Transport>
     return openEmulated(rest, options)
   }
   if (scheme === 'replay') {
-    const { openReplay } = await import('./replay')
-    return openReplay(rest)
+    const { openReplay, readTape } = await import('./replay')
+    const tape = options.tapes?.replayed.get(rest) ?? readTape(rest)
+    options.tapes?.replayed.set(rest, tape)
+    return openReplay(rest, tape)
   }
   const { entry, doors } = findDoors(name, options)
   const wanted = options.transport === undefined ? doors : doors.filter((door) => door.transport === options.transport)

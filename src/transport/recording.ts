@@ -110,9 +110,12 @@ function writeWhole(fd: number, bytes: Uint8Array): void {
   for (let done = 0; done < bytes.length;) done += writeSync(fd, bytes, done)
 }
 
-/** Passes everything through and writes it down. */
-export async function recordTransport(transport: Transport, file: string): Promise<Transport> {
-  const fd = openSync(file, 'w', 0o600)
+/**
+ * Passes everything through and writes it down.
+ * @param goesOn behind what the file has: the same device was opened, and recorded, before
+ */
+export async function recordTransport(transport: Transport, file: string, goesOn = false): Promise<Transport> {
+  const fd = openSync(file, goesOn ? 'a' : 'w', 0o600)
   let closed = false
   /** What keeps the recording from being written. The device is used all the same, and it is told in the end. */
   let trouble: Error | undefined
@@ -124,7 +127,8 @@ export async function recordTransport(transport: Transport, file: string): Promi
       trouble = new RecordingFailed(file, error as Error)
     }
   }
-  line({ 'mlx5ctl-recording': VERSION, device: transport.device, context: await transport.identify() })
+  const context = await transport.identify()
+  if (!goesOn) line({ 'mlx5ctl-recording': VERSION, device: transport.device, context })
   /** Runs one exchange and writes it down, whether it is answered or fails to be delivered. */
   const passed: Passed = async (base, work, result) => {
     const start = performance.now()

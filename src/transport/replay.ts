@@ -40,8 +40,24 @@ class RecordingError extends Error {
   }
 }
 
-/** A device that answers what was recorded: the first exchange not yet used with the same inbox. */
-export async function openReplay(file: string): Promise<Transport> {
+/** A recording, and how far it was replayed. */
+export interface Tape {
+  readonly header: Header
+  readonly lines: readonly Line[]
+  /** Exchanges of one request, in their order, and how many of them were used. */
+  readonly exchanges: ReadonlyMap<string, { readonly lines: readonly Line[]; used: number }>
+}
+
+/**
+ * A device that answers what was recorded: the first exchange not yet used with the same inbox.
+ * @param tape that of an opening before, to go on where it ended
+ */
+export async function openReplay(file: string, tape = readTape(file)): Promise<Transport> {
+  return new ReplayTransport(file, tape)
+}
+
+/** @throws OpenError, RecordingError */
+export function readTape(file: string): Tape {
   let text: string
   try {
     text = readFileSync(file, 'utf8')
@@ -54,8 +70,14 @@ export async function openReplay(file: string): Promise<Transport> {
   if (lines.at(-1) === '') lines.pop()
   else throw new RecordingError(`${file}:${lines.length}: the recording is truncated`)
   const header = parseHeader(lines[0], file)
-  const exchanges = lines.slice(1).map((line, index) => parseExchange(line, `${file}:${index + 2}`))
-  return new ReplayTransport(file, header, exchanges)
+  const all = lines.slice(1).map((line, index) => parseExchange(line, `${file}:${index + 2}`))
+  const exchanges = new Map<string, { readonly lines: Line[]; used: number }>()
+  for (const line of all) {
+    const same = exchanges.get(keyOf(line))
+    if (same === undefined) exchanges.set(keyOf(line), { lines: [line], used: 0 })
+    else same.lines.push(line)
+  }
+  return { header, lines: all, exchanges }
 }
 
 class ReplayTransport implements Transport {
@@ -65,20 +87,13 @@ class ReplayTransport implements Transport {
   readonly memory?: MemoryProvider
   private closed = false
   private readonly memories = new Map<number, ReplayedMemory>()
-  /** Exchanges of one request, in their order, and how many of them were used. */
-  private readonly exchanges = new Map<string, { readonly lines: Line[]; used: number }>()
 
   constructor(
     private readonly file: string,
-    private readonly header: Header,
-    lines: readonly Line[],
+    private readonly tape: Tape,
   ) {
+    const { header, lines } = tape
     this.device = { ...header.device, transport: 'replay', node: `replay:${file}` }
-    for (const line of lines) {
-      const same = this.exchanges.get(keyOf(line))
-      if (same === undefined) this.exchanges.set(keyOf(line), { lines: [line], used: 0 })
-      else same.lines.push(line)
-    }
     if (lines.some((one) => 'register' in one))
       this.registers = {
         limit: Number.MAX_SAFE_INTEGER,
@@ -91,7 +106,7 @@ class ReplayTransport implements Transport {
 
   async identify(): Promise<UserContext> {
     this.checkOpen()
-    return this.header.context
+    return this.tape.header.context
   }
 
   async execute({ inbox, outboxLength }: ExecuteRequest): Promise<Uint8Array> {
@@ -153,7 +168,7 @@ class ReplayTransport implements Transport {
   /** The first that fits and was not used yet, else the last that fits. @throws RecordingError */
   private exchange<L extends Line>(what: string, wanted: L): L {
     this.checkOpen()
-    const same = this.exchanges.get(keyOf(wanted))
+    const same = this.tape.exchanges.get(keyOf(wanted))
     if (same === undefined)
       throw new RecordingError(`${this.file} has no ${what}`, 'record the same command line again with --record')
     const found = same.lines[Math.min(same.used++, same.lines.length - 1)]

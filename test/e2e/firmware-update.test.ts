@@ -188,6 +188,19 @@ describe('an image is checked and burned', () => {
     expect(flash()).toBeDefined()
   })
 
+  test('a recording holds every opening of the device, and is replayed in that order', async () => {
+    const image = imageAt('image.bin', { ...newer, sections: [] })
+    const words = ['--from', image, '--yes', '-j']
+    const live = updatedOf(await update(emu, ...words, '--record', at('update.rec')))
+    const [replayed] = updatedOf(await update(`replay:${at('update.rec')}`, ...words)).devices
+    expect(replayed).toEqual({ ...live.devices[0], name: `replay:${at('update.rec')}`, device: expect.anything() as unknown })
+    expect(replayed).toMatchObject({ changed: true, running: '28.43.1014', pending: '28.44.1000' })
+    const reset = (name: string, ...more: string[]): Promise<Outcome> =>
+      runInProcess(['fw', 'reset', name, '--level', '3', '--yes', '-j', ...more])
+    const done = parseEnvelope((await reset(emu, '--record', at('reset.rec'))).stdout)
+    expect(parseEnvelope((await reset(`replay:${at('reset.rec')}`)).stdout).data).toEqual(done.data)
+  })
+
   test('--dry-run, no answer, and nobody to ask: nothing is written', async () => {
     const image = imageAt('image.bin')
     const dry = await update(emu, '--from', image, '--dry-run', '-v', ...state())
