@@ -193,7 +193,11 @@ describe('an image is checked and burned', () => {
     const words = ['--from', image, '--yes', '-j']
     const live = updatedOf(await update(emu, ...words, '--record', at('update.rec')))
     const [replayed] = updatedOf(await update(`replay:${at('update.rec')}`, ...words)).devices
-    expect(replayed).toEqual({ ...live.devices[0], name: `replay:${at('update.rec')}`, device: expect.anything() as unknown })
+    expect(replayed).toEqual({
+      ...live.devices[0],
+      name: `replay:${at('update.rec')}`,
+      device: expect.anything() as unknown,
+    })
     expect(replayed).toMatchObject({ changed: true, running: '28.43.1014', pending: '28.44.1000' })
     const reset = (name: string, ...more: string[]): Promise<Outcome> =>
       runInProcess(['fw', 'reset', name, '--level', '3', '--yes', '-j', ...more])
@@ -463,8 +467,9 @@ describeUnless(missingForEmulatedNodes(), 'through nodes', () => {
     const { stdout, stderr } = emulated(
       `set +m
       mlx5ctl fw reset fwctl0 --level 3 --yes --timeout 1 2>${at('err')}; echo $?
-      mlx5ctl fw reset fwctl0 --level 3 --yes 2>${at('err')}.INT & pid=$!
-      sleep 1.5; kill -INT $pid; wait $pid; echo $?`,
+      mlx5ctl fw reset fwctl0 --level 3 --yes -v 2>${at('err')}.INT & pid=$!
+      until grep -q 'MFRL (0x9028) op_mod 0x0' ${at('err')}.INT; do sleep 0.05; done
+      sleep 0.3; kill -INT $pid; wait $pid; echo $?`,
       ...['--profile', 'connectx7', '--fault', 'reset=8'],
     )
     expect([stdout, stderr]).toEqual(['5\n130\n', ''])
