@@ -226,18 +226,8 @@ class PciTransport implements Transport {
   }
 
   private async command(opcode: number, request: Buffer): Promise<{ reply: Buffer; syndrome: number }> {
-    await this.gateway.own((owned) => {
-      owned.enter(space.ICMD)
-      this.size ??= owned.read(icmd.SIZE) || DEFAULT_SIZE
-      if (request.length > this.size)
-        throw new DeliveryError(`${this.device.node}: EMSGSIZE: the mailbox holds ${this.size} bytes`, 'EMSGSIZE')
-      const control = owned.read(icmd.CONTROL)
-      if ((control & BUSY) !== 0)
-        throw new DeliveryError(`${this.device.node}: EBUSY: the mailbox is busy with an earlier command`, 'EBUSY')
-      owned.write(icmd.CONTROL, ((opcode << 16) | (control & 0xfe)) >>> 0)
-      for (let at = 0; at < request.length; at += 4) owned.write(icmd.MAILBOX + at, request.readUInt32BE(at))
-      owned.write(icmd.CONTROL, ((opcode << 16) | (control & 0xfe) | BUSY) >>> 0)
-    })
+    // A tool that was killed may have left a command on its way.
+    while (!(await this.sent(opcode, request))) await this.answered()
     const status = await this.answered()
     if (status !== 0)
       throw new DeliveryError(
@@ -250,6 +240,22 @@ class PciTransport implements Transport {
       for (let at = 0; at < reply.length; at += 4) reply.writeUInt32BE(owned.read(icmd.MAILBOX + at), at)
       const failed = ((reply[2] ?? 0) & 0x7f) !== 0
       return { reply, syndrome: failed ? owned.read(icmd.SYNDROME) & 0xffffff : 0 }
+    })
+  }
+
+  /** Hands the mailbox a command; false while it is busy with another one. */
+  private sent(opcode: number, request: Buffer): Promise<boolean> {
+    return this.gateway.own((owned) => {
+      owned.enter(space.ICMD)
+      this.size ??= owned.read(icmd.SIZE) || DEFAULT_SIZE
+      if (request.length > this.size)
+        throw new DeliveryError(`${this.device.node}: EMSGSIZE: the mailbox holds ${this.size} bytes`, 'EMSGSIZE')
+      const control = owned.read(icmd.CONTROL)
+      if ((control & BUSY) !== 0) return false
+      owned.write(icmd.CONTROL, ((opcode << 16) | (control & 0xfe)) >>> 0)
+      for (let at = 0; at < request.length; at += 4) owned.write(icmd.MAILBOX + at, request.readUInt32BE(at))
+      owned.write(icmd.CONTROL, ((opcode << 16) | (control & 0xfe) | BUSY) >>> 0)
+      return true
     })
   }
 

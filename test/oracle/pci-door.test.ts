@@ -44,6 +44,14 @@ describeUnless(missingForEmulatedNodes(), 'the PCI door', () => {
     expect(stderr).toMatch(/hint: .*--clear-semaphore/)
   })
 
+  test('cleared while the command of the killed tool is still on its way: it is waited for', () => {
+    const { stdout, stderr } = emulated(
+      `${killed(ours, 'KILL')}; ${ours} --clear-semaphore; echo "cleared $?"`,
+      ...slow(),
+    )
+    expect([stdout, stderr.replace(/.*Killed.*\n/, '')]).toEqual(['killed 137\n4125\ncleared 0\n', ''])
+  })
+
   test('a gateway that nobody gives back: 5 and what to do; cleared, it works', () => {
     const { stdout, stderr } = emulated(
       `${ours}; echo "held $?"; ${ours} --clear-semaphore; echo "cleared $?"`,
