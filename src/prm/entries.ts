@@ -1,3 +1,4 @@
+import { integer, text } from './entry-values'
 import { MalformedData } from './errors'
 import type {
   CapabilityType,
@@ -286,13 +287,3 @@ const isObject = (value: unknown): value is Record<string, unknown> =>
 
 const isAccess = (value: unknown): value is NonNullable<Field['access']> =>
   typeof value === 'string' && ['RO', 'RW', 'WO', 'INDEX', 'OP'].includes(value)
-
-function text(value: unknown, where: string): string {
-  if (typeof value !== 'string') throw new MalformedData(where, 'lacks a name')
-  return value
-}
-
-function integer(value: unknown, where: string): number {
-  if (typeof value !== 'number' || !Number.isSafeInteger(value)) throw new MalformedData(where, 'lacks a number')
-  return value
-}

@@ -1,3 +1,4 @@
+import { integer, text } from './entry-values'
 import { MalformedData } from './errors'
 import type { NvParameter, NvParameterType, NvTlv } from './nv'
 
@@ -75,14 +76,4 @@ function readParameter(packed: unknown, bytes: number, where: string): NvParamet
 function values(raw: unknown, where: string): Record<string, number> {
   if (typeof raw !== 'object' || raw === null) throw new MalformedData(where, 'has values that are none')
   return Object.fromEntries(Object.entries(raw).map(([name, value]) => [name, integer(value, where)]))
-}
-
-function text(value: unknown, where: string): string {
-  if (typeof value !== 'string') throw new MalformedData(where, 'lacks a name')
-  return value
-}
-
-function integer(value: unknown, where: string): number {
-  if (typeof value !== 'number' || !Number.isSafeInteger(value)) throw new MalformedData(where, 'lacks a number')
-  return value
 }

@@ -2,19 +2,8 @@ import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import { bin, emulated } from '../support/cli'
+import { bin, emulated, eventsOf, type LoggedEvent } from '../support/cli'
 import { describeUnless, missingForEmulatedNodes } from '../support/oracle'
-
-interface Event {
-  readonly event: string
-  readonly name?: string
-  readonly umems?: number
-  readonly mkeys?: number
-  readonly pds?: number
-  readonly contexts?: number
-  readonly at?: string
-  readonly leaked?: unknown
-}
 
 let folder: string
 beforeAll(() => (folder = mkdtempSync(path.join(tmpdir(), 'mlx5ctl-cleanup-'))))
@@ -46,7 +35,7 @@ function runHolder(
   name: string,
   script: string,
   ...options: string[]
-): { stdout: string; events: Event[]; final: Event | undefined } {
+): { stdout: string; events: LoggedEvent[]; final: LoggedEvent | undefined } {
   const file = path.join(folder, `${name}.cjs`)
   const log = path.join(folder, `${name}.log`)
   writeFileSync(file, holder)
@@ -59,10 +48,7 @@ function runHolder(
     log,
     ...options,
   )
-  const events = readFileSync(log, 'utf8')
-    .trim()
-    .split('\n')
-    .map((line) => JSON.parse(line) as Event)
+  const events = eventsOf(log)
   return { stdout, events, final: events.at(-1) }
 }
 
@@ -71,7 +57,7 @@ describeUnless(missingForEmulatedNodes(), 'what a process leaves in the device',
     const { stdout, events, final } = runHolder('sigint', 'kill -INT $pid')
     expect(stdout).toMatch(/^exit 130\nholding 2097152\nInterrupted\n$/)
     const undone = events.flatMap(({ event, name, at }) => {
-      if (event === 'umem_unreg') return [`umem (${at})`]
+      if (event === 'umem_unreg') return [`umem (${String(at)})`]
       return event === 'command' && /^(?:DESTROY|DEALLOC)/.test(name ?? '') ? [name ?? ''] : []
     })
     expect(undone).toEqual(['DESTROY_MKEY', 'umem (ioctl)', 'DEALLOC_PD'])

@@ -5,7 +5,7 @@ import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Redaction } from '../../src/bundle/redaction/redaction'
 import { unpack, type Item, type Unpacked } from '../support/bundle'
-import { bin, emulated, mlx5ctl, type Outcome } from '../support/cli'
+import { bin, emulated, eventsOf, type LoggedEvent, mlx5ctl, type Outcome } from '../support/cli'
 import { describeUnless, missingForEmulatedNodes } from '../support/oracle'
 import { runInProcess } from '../support/program'
 import { Random, seed } from '../support/random'
@@ -446,11 +446,7 @@ const formsOfText = (text: string): string[] => [
 ]
 
 describeUnless(missingForEmulatedNodes(), 'over nodes', () => {
-  const events = (): Record<string, unknown>[] =>
-    readFileSync(at('log'), 'utf8')
-      .trim()
-      .split('\n')
-      .map((line) => JSON.parse(line) as Record<string, unknown>)
+  const events = (): LoggedEvent[] => eventsOf(at('log'))
   const three = profiles.flatMap((name) => ['--profile', name])
   const logged = (script: string, ...options: string[]): Outcome =>
     emulated(`cd ${folder}; ${script}`, '--log', at('log'), ...options)

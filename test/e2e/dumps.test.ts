@@ -2,7 +2,7 @@ import { spawn, spawnSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import { bin, emulated, mlx5ctl, type Outcome } from '../support/cli'
+import { bin, emulated, eventsOf, type LoggedEvent, mlx5ctl, nothingLeft, type Outcome } from '../support/cli'
 import { describeUnless, missingForEmulatedNodes } from '../support/oracle'
 import { parseEnvelope } from '../support/schema'
 
@@ -12,17 +12,7 @@ afterEach(() => rmSync(folder, { recursive: true, force: true }))
 const at = (name: string): string => path.join(folder, name)
 const emu = 'emu:connectx6dx'
 
-interface Event {
-  readonly event: string
-  readonly name?: string
-  readonly [what: string]: unknown
-}
-const events = (): Event[] =>
-  readFileSync(at('log'), 'utf8')
-    .trim()
-    .split('\n')
-    .map((line) => JSON.parse(line) as Event)
-const nothingLeft = { event: 'final', umems: 0, mkeys: 0, pds: 0, contexts: 0 }
+const events = (): LoggedEvent[] => eventsOf(at('log'))
 /** Runs a script with an emulated device that writes down what it sees. */
 const logged = (script: string, ...options: string[]): Outcome => {
   rmSync(at('log'), { force: true })

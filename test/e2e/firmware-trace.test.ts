@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import { emulated, mlx5ctl, type Outcome } from '../support/cli'
+import { emulated, eventsOf, type LoggedEvent, mlx5ctl, nothingLeft, type Outcome } from '../support/cli'
 import { describeUnless, missingForEmulatedNodes } from '../support/oracle'
 import { runInProcess } from '../support/program'
 import { parseEnvelope, parseTraceEvents } from '../support/schema'
@@ -198,16 +198,7 @@ describe('fwtrace of a device in process', () => {
   })
 })
 
-interface Event {
-  readonly event: string
-  readonly [what: string]: unknown
-}
-const events = (): Event[] =>
-  readFileSync(at('log'), 'utf8')
-    .trim()
-    .split('\n')
-    .map((line) => JSON.parse(line) as Event)
-const nothingLeft = { event: 'final', umems: 0, mkeys: 0, pds: 0, contexts: 0, tracers: 0 }
+const events = (): LoggedEvent[] => eventsOf(at('log'))
 /** Runs a script with an emulated device that writes down what it sees. */
 const logged = (script: string, ...options: string[]): Outcome =>
   emulated(`cd ${folder}; ${script}`, '--log', at('log'), ...options)
