@@ -70,7 +70,8 @@ export {
   type ComponentCapabilities,
   type FirmwareComponent,
 } from './device/firmware/components'
-export { HandleTaken, UpdateRefused } from './device/firmware/mcc'
+export { UpdateRefused } from './device/firmware/mcc'
+export { HandleTaken } from './device/firmware/update-handle'
 export { planUpdate, type Candidate, type PlanOptions, type Relation, type UpdatePlan } from './device/firmware/plan'
 export { queryFirmware, type FirmwareInfo, type Rom, type SecurityInfo } from './device/firmware/query'
 export {

@@ -42,6 +42,17 @@ export class FirmwareError extends Error {
   }
 }
 
+/** A register that was delivered says in a state of its own that firmware refused: status and name are those of the state. */
+export abstract class RegisterRefusal extends Error {
+  readonly kind = 'firmware'
+  readonly opcode = 'ACCESS_REG'
+  readonly opMod = 0
+  abstract readonly status: number
+  abstract readonly statusName: string
+  abstract readonly syndrome: number
+  abstract readonly hint: string | undefined
+}
+
 /** Stopped between two commands, by a signal. */
 export class Interrupted extends Error {
   readonly kind = 'interrupted'

@@ -1,5 +1,6 @@
 import { blockSize, dataImage, updateFirmware } from '../../src/device/firmware/update'
-import { HandleTaken, UpdateRefused } from '../../src/device/firmware/mcc'
+import { UpdateRefused } from '../../src/device/firmware/mcc'
+import { HandleTaken } from '../../src/device/firmware/update-handle'
 import type { FirmwareComponent } from '../../src/device/firmware/components'
 import type { DeviceOptions } from '../../src/device/device'
 import { DeliveryError } from '../../src/transport/contract'

@@ -1,6 +1,6 @@
 import type { Struct } from '../../prm/codec'
 import type { Device } from '../device'
-import { Unsupported } from '../errors'
+import { RegisterRefusal, Unsupported } from '../errors'
 import type { FirmwareInfo } from './query'
 import { accessRegister, registerTarget, registerValues, registerValuesOrNone } from '../registers'
 
@@ -106,11 +106,8 @@ async function readSyncs(device: Device): Promise<number> {
 }
 
 /** A reset was asked for, and did not happen. */
-export class ResetFailed extends Error {
-  readonly kind = 'firmware'
+export class ResetFailed extends RegisterRefusal {
   override readonly name = 'ResetFailed'
-  readonly opcode = 'ACCESS_REG'
-  readonly opMod = 0
   readonly syndrome = 0
   readonly hint = 'what ran before still runs; a reboot loads what is on flash'
   constructor(

@@ -2,7 +2,8 @@ import type { Device } from '../device'
 import { FirmwareError, Unsupported, withHint } from '../errors'
 import { accessRegister, registerInbox, registerTarget, registerTitle } from '../registers'
 import { BOOT_IMAGE, readComponents, type FirmwareComponent } from './components'
-import { abandonHint, releaseHint, sleep, UpdateHandle, UpdateRefused, type Pause } from './mcc'
+import { type Pause, sleep, UpdateRefused } from './mcc'
+import { abandonHint, releaseHint, UpdateHandle } from './update-handle'
 
 export interface UpdateOptions {
   /** Called with the bytes of each block that was written. */
